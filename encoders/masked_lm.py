@@ -1,0 +1,212 @@
+"""Strict loading of a masked language model, split in front of its vocabulary projection."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from encoders._transformers import masked_language_model
+from encoders.errors import CheckpointError, EncoderError
+
+if TYPE_CHECKING:
+    import torch
+
+# Names that TensorFlow-born BERT checkpoints still carry.
+_RENAMED = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedLanguageModel:
+    """A masked language model whose last matrix product is left to the caller.
+
+    Attributes:
+        body: Gives ``body(input_ids, attention_mask).logits`` as the float32[B, L, d] states
+            that enter the vocabulary projection.
+        weight: float32[V, d] of the projection.
+        bias: float32[V] of the projection.
+        device: Where all of them live.
+    """
+
+    body: Any
+    weight: torch.Tensor
+    bias: torch.Tensor
+    device: torch.device
+
+    def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """float32[B, L, d] states of int64[B, L] token ids; the mask is 0 for padding."""
+        return self.body(input_ids=input_ids, attention_mask=attention_mask).logits
+
+
+def load_masked_language_model(
+    config: Mapping[str, Any], files: Sequence[Path], *, device: str | None = None
+) -> MaskedLanguageModel:
+    """Builds the architecture of ``config.json`` and loads safetensors files into it.
+
+    Every tensor of the files is used once and every tensor of the model is given once, with two
+    allowances: a tensor that the model ties to another may be left out, and buffers that the
+    model computes itself (``position_ids``) may be there. Tied tensors that are both in the
+    files and differ are untied, as transformers does.
+
+    Args:
+        config: Content of ``config.json``.
+        files: The model's safetensors files.
+        device: A torch device; CUDA if there is a GPU, else the CPU.
+
+    Raises:
+        EncoderError: torch or transformers is not installed, or there is no such device.
+        CheckpointError: A file is broken, tensors are missing, unknown, of another shape or not
+            finite, or the architecture is not a linear projection onto the vocabulary.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise EncoderError(
+            "encoding with a checkpoint needs torch, which is not installed; install it with: "
+            "pip install 'winnow-search[encode]'"
+        ) from error
+    place = _device(torch, device)
+    model = masked_language_model(config)
+    tensors = _read_tensors(files, buffers={name for name, _ in model.named_buffers()})
+    expected = dict(model.named_parameters(remove_duplicate=False))
+    where = files[0].parent
+    _refuse_differences(where, tensors, expected)
+    with torch.inference_mode():
+        _untie_differing(model, tensors, expected)
+        model.load_state_dict(tensors, strict=False)
+    return _split(where, model.to(place), place)
+
+
+def _device(torch: Any, name: str | None) -> Any:
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise EncoderError(
+            f"torch cannot use the device {name!r}: {error}. Use 'cpu', or 'cuda' where "
+            "torch.cuda.is_available() is true."
+        ) from error
+    return device
+
+
+def _read_tensors(files: Sequence[Path], buffers: set[str]) -> dict[str, Any]:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    tensors: dict[str, Any] = {}
+    for path in files:
+        try:
+            content = load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise CheckpointError(
+                f"{path} cannot be read: {error}. The file is truncated or damaged; copy it again "
+                "from the checkpoint's source."
+            ) from error
+        for stored_name, tensor in content.items():
+            name = stored_name
+            for old, new in _RENAMED.items():
+                if name.endswith(old):
+                    name = name.removesuffix(old) + new
+            if name in tensors:
+                raise CheckpointError(f"{path} gives the tensor {name!r} a second time.")
+            if name in buffers:
+                continue
+            if not tensor.is_floating_point():
+                raise CheckpointError(
+                    f"{path}: tensor {name!r} has the type {tensor.dtype}; quantised checkpoints "
+                    "are not supported, use the float32, float16 or bfloat16 one."
+                )
+            if not bool(torch.isfinite(tensor).all()):
+                raise CheckpointError(
+                    f"{path}: tensor {name!r} holds NaN or infinite weights; the checkpoint is "
+                    "damaged or its training diverged, use another one."
+                )
+            tensors[name] = tensor
+    return tensors
+
+
+def _refuse_differences(
+    where: Path, tensors: Mapping[str, Any], expected: Mapping[str, Any]
+) -> None:
+    groups = _tied(expected)
+    given = {name for group in groups for name in group if any(other in tensors for other in group)}
+    problems = [
+        (sorted(set(tensors) - set(expected)), "that the model has no place for"),
+        (sorted(set(expected) - given), "missing"),
+        (
+            [
+                f"{name} {list(tensor.shape)} instead of {list(expected[name].shape)}"
+                for name, tensor in sorted(tensors.items())
+                if name in expected and tensor.shape != expected[name].shape
+            ],
+            "of another shape than config.json says",
+        ),
+    ]
+    found = [f"{len(names)} tensors {what}: {_some(names)}" for names, what in problems if names]
+    if found:
+        raise CheckpointError(
+            f"{where}: weights and config.json do not belong together; {'; '.join(found)}. Copy "
+            "both from one source; a checkpoint of another task (no masked-LM head, an extra "
+            "pooler) has to be saved again as ...ForMaskedLM with transformers."
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + rest
+
+
+def _tied(expected: Mapping[str, Any]) -> list[list[str]]:
+    """Names grouped by the parameter that they stand for."""
+    groups: dict[int, list[str]] = defaultdict(list)
+    for name, parameter in expected.items():
+        groups[id(parameter)].append(name)
+    return list(groups.values())
+
+
+def _untie_differing(model: Any, tensors: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    import torch
+
+    for group in _tied(expected):
+        first, *others = [name for name in group if name in tensors] or group
+        for name in others:
+            if name in tensors and not torch.equal(tensors[first], tensors[name]):
+                owner, _, attribute = name.rpartition(".")
+                parameter = torch.nn.Parameter(expected[name].detach().clone())
+                setattr(model.get_submodule(owner), attribute, parameter)
+
+
+def _split(where: Path, model: Any, device: Any) -> MaskedLanguageModel:
+    import torch
+
+    decoder = model.get_output_embeddings()
+    if not isinstance(decoder, torch.nn.Linear):
+        raise CheckpointError(
+            f"{where}: the vocabulary head of {type(model).__name__} is not a linear layer, which "
+            "is the only kind supported; use a BERT-like checkpoint."
+        )
+    bias = decoder.bias
+    if bias is None:
+        bias = torch.zeros(decoder.out_features, device=device)
+    with torch.inference_mode():
+        ids = torch.arange(min(8, decoder.out_features), device=device)[None]
+        mask = torch.ones_like(ids)
+        logits = model(input_ids=ids, attention_mask=mask).logits
+        name = next(name for name, module in model.named_modules() if module is decoder)
+        owner, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(owner), attribute, torch.nn.Identity())
+        split = MaskedLanguageModel(model, decoder.weight.detach(), bias.detach(), device)
+        again = torch.nn.functional.linear(split.hidden(ids, mask), split.weight, split.bias)
+    if again.shape != logits.shape or not torch.allclose(again, logits, rtol=1e-3, atol=1e-3):
+        raise CheckpointError(
+            f"{where}: {type(model).__name__} does more to its logits than one linear layer, "
+            "which is not supported; use a BERT-like checkpoint."
+        )
+    return split

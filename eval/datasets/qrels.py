@@ -1,0 +1,66 @@
+"""Relevance judgements (qrels) in BEIR's and in TREC's format."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from eval.datasets.files import open_text
+from eval.errors import DatasetError
+
+Qrels = dict[str, dict[str, int]]
+"""``qrels[query_id][doc_id]`` is the relevance: 0 for judged and not relevant."""
+
+_WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
+
+
+def read_qrels(path: Path) -> Qrels:
+    """Reads a qrels file, compressed or not; the format is found from its lines.
+
+    * BEIR: three columns ``query_id doc_id relevance`` divided by tabs, with or without a
+      header line;
+    * TREC: four columns ``query_id iteration doc_id relevance`` divided by white space.
+
+    Raises:
+        DatasetError: A line is of neither format, a relevance is not a whole number, a pair
+            has two different judgements, or the file holds no judgement at all.
+    """
+    qrels: Qrels = {}
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            columns = _columns(line)
+            if len(columns) != 3:
+                raise DatasetError(
+                    f"{path}, line {number}: expected 'query_id<TAB>doc_id<TAB>relevance' or the "
+                    f"four columns of TREC qrels, got {line.rstrip()!r}"
+                )
+            query_id, doc_id, relevance = columns
+            if not _WHOLE_NUMBER.fullmatch(relevance):
+                if number == 1:  # the header
+                    continue
+                raise DatasetError(
+                    f"{path}, line {number}: the relevance must be a whole number, got "
+                    f"{relevance!r}"
+                )
+            grade = int(float(relevance))
+            judged = qrels.setdefault(query_id, {})
+            if judged.setdefault(doc_id, grade) != grade:
+                raise DatasetError(
+                    f"{path}, line {number}: query {query_id!r} and document {doc_id!r} are "
+                    f"judged {grade} here and {judged[doc_id]} before; keep one of the lines"
+                )
+    if not qrels:
+        raise DatasetError(f"{path} holds no judgement")
+    return qrels
+
+
+def _columns(line: str) -> list[str]:
+    by_tab = [column.strip() for column in line.split("\t")]
+    if len(by_tab) == 3:
+        return by_tab
+    columns = line.split()
+    if len(columns) == 4:
+        return [columns[0], columns[2], columns[3]]
+    return columns

@@ -1,0 +1,265 @@
+"""Builds indexes and adds documents to them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from encoders.base import Document
+from indexer.corpus.options import CorpusOptions
+from indexer.corpus.reader import open_corpus
+from indexer.corpus.records import CorpusRecord, Reject, RejectLog, RejectReason
+from indexer.draft import Spaces
+from indexer.errors import IndexExistsError
+from indexer.format.commit import (
+    LOCK_NAME,
+    QUERY,
+    SEGMENTS,
+    commit_manifest,
+    remove_unnamed_files,
+    write_lock,
+)
+from indexer.format.manifest import MANIFEST_NAME, read_manifest
+from indexer.generation import GenerationWriter, Progress
+from indexer.report import BuildReport, DeletionReport
+from indexer.settings import BuildSettings
+from indexer.spaces import DEFAULT_ENCODER, DEFAULT_SPACE, create_spaces, reopen_spaces
+from indexer.tombstones import LiveDocuments, without_documents
+
+
+def _silent(stage: str, done: int) -> None:
+    """No progress."""
+
+
+def build(
+    source: str | Path | Iterable[Document],
+    output: str | Path,
+    encoder: str | Mapping[str, str] = DEFAULT_ENCODER,
+    *,
+    settings: BuildSettings | None = None,
+    options: CorpusOptions | None = None,
+    overwrite: bool = False,
+) -> BuildReport:
+    """Builds an index from a corpus or from documents.
+
+    Args:
+        source: Path of a corpus of any kind that ``indexer.corpus`` reads, or documents.
+        output: Directory of the index.
+        encoder: Encoder expression, or one per space by name (the first is the default space).
+        settings: Passages and memory.
+        options: How to read the corpus.
+        overwrite: Replace an index that is there.
+
+    Raises:
+        indexer.errors.IndexerError: See :func:`build_index` and ``indexer.corpus``.
+        encoders.errors.EncoderError: The encoder cannot be made.
+
+    >>> report = build([Document("a", "A red apple")], "fruit.winnow", overwrite=True)
+    >>> report.documents
+    1
+    """
+    output = Path(output)
+    spaces = create_spaces({DEFAULT_SPACE: encoder} if isinstance(encoder, str) else encoder)
+    if isinstance(source, str | Path):
+        rejects = RejectLog(output.with_name(f"{output.name}.rejects.jsonl"))
+        with rejects:
+            corpus = open_corpus(source, options or CorpusOptions(), rejects)
+            return build_index(
+                corpus,
+                output,
+                spaces,
+                settings=settings,
+                fields=corpus.description.types,
+                rejects=rejects,
+                overwrite=overwrite,
+            )
+    rejects = RejectLog()
+    records = _as_records(source, rejects)
+    return build_index(
+        records, output, spaces, settings=settings, rejects=rejects, overwrite=overwrite
+    )
+
+
+def build_index(
+    records: Iterable[CorpusRecord],
+    output: Path,
+    spaces: Spaces,
+    *,
+    settings: BuildSettings | None = None,
+    fields: Mapping[str, str] | None = None,
+    rejects: RejectLog | None = None,
+    overwrite: bool = False,
+    progress: Progress = _silent,
+) -> BuildReport:
+    """Builds an index at ``output`` and commits it as a new generation.
+
+    With ``overwrite`` an index that is there stays searchable until the new one is committed.
+
+    Args:
+        records: The corpus; read once, ids are distinct.
+        output: Directory of the index.
+        spaces: Encoders per space; the first space is the default one.
+        settings: Passages and memory.
+        fields: Types of metadata fields; others are taken from the first value seen.
+        rejects: Where records go that cannot be indexed.
+        overwrite: Replace an index that is there.
+        progress: Called as the build goes on.
+
+    Raises:
+        IndexExistsError: There is an index, or another file, and ``overwrite`` is not set.
+        indexer.errors.IndexLockedError: Another process is writing there.
+        indexer.errors.CorpusError: A record was rejected and ``rejects`` is strict.
+    """
+    refuse_overwriting(output, overwrite=overwrite)
+    with write_lock(output):
+        current = read_manifest(output) if (output / MANIFEST_NAME).exists() else None
+        remove_unnamed_files(output, current)
+        writer = GenerationWriter(
+            output,
+            spaces,
+            settings or BuildSettings(),
+            progress,
+            current,
+            fields=dict(fields or {}),
+        )
+        return writer.write(records, rejects or RejectLog())
+
+
+def add_documents(
+    index: Path,
+    records: Iterable[CorpusRecord],
+    *,
+    fields: Mapping[str, str] | None = None,
+    rejects: RejectLog | None = None,
+    replace: bool = False,
+    progress: Progress = _silent,
+) -> BuildReport:
+    """Adds documents to an index as a new segment, under the specs and scales it has.
+
+    Args:
+        index: Directory of the index.
+        records: The documents, with distinct ids.
+        fields: Types of metadata fields that are new.
+        rejects: Where records go that cannot be indexed.
+        replace: A document whose id the index holds replaces it; else it is rejected.
+        progress: Called as the work goes on.
+
+    Raises:
+        indexer.errors.IndexNotFoundError: There is no index.
+        indexer.errors.IndexerError: An encoder of the index is not what it was.
+    """
+    rejects = rejects or RejectLog()
+    read_manifest(index)
+    with write_lock(index):
+        current = read_manifest(index)
+        remove_unnamed_files(index, current)
+        writer = GenerationWriter(
+            index,
+            reopen_spaces(current.spaces),
+            BuildSettings.model_validate(current.settings),
+            progress,
+            current,
+            base=current,
+            fields={**(fields or {}), **current.fields},
+        )
+        held = LiveDocuments(index, current)
+        return writer.write(_sorted_out(records, held, rejects, writer.replaced, replace), rejects)
+
+
+def delete_documents(index: Path, doc_ids: Iterable[str]) -> DeletionReport:
+    """Deletes documents: they are marked in their segments, and leave the statistics.
+
+    Args:
+        index: Directory of the index.
+        doc_ids: Identifiers; those that the index does not hold are counted and left alone.
+
+    Raises:
+        indexer.errors.IndexNotFoundError: There is no index.
+    """
+    read_manifest(index)
+    with write_lock(index):
+        current = read_manifest(index)
+        remove_unnamed_files(index, current)
+        held = LiveDocuments(index, current)
+        wanted = dict.fromkeys(doc_ids)
+        found = [doc_id for doc_id in wanted if doc_id in held]
+        if found:
+            generation = current.generation + 1
+            changed = without_documents(index, current, found, generation)
+            created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            changed = changed.model_copy(
+                update={"generation": generation, "created_at": created}
+            )
+            commit_manifest(index, changed)
+            remove_unnamed_files(index, changed)
+            current = changed
+        return DeletionReport(current.generation, len(found), len(wanted) - len(found))
+
+
+def refuse_overwriting(output: Path, *, overwrite: bool) -> None:
+    """Checks that an index may be written at ``output``.
+
+    Raises:
+        IndexExistsError: Something is there that must not be replaced.
+    """
+    if output.is_dir():
+        if (output / MANIFEST_NAME).exists():
+            if not overwrite:
+                raise IndexExistsError(
+                    f"{output}: there is an index already. Choose another place with -o, or "
+                    "replace it with --overwrite."
+                )
+        elif not all(path.name in _OWN_NAMES for path in output.iterdir()):
+            raise IndexExistsError(
+                f"{output}: the directory holds other files. Choose an empty one with -o."
+            )
+    elif output.exists():
+        raise IndexExistsError(f"{output}: a file is in the way. Choose another place with -o.")
+
+
+_OWN_NAMES = {SEGMENTS, QUERY, LOCK_NAME, f".{MANIFEST_NAME}.new"}
+"""What a build that died before its first commit leaves behind."""
+
+
+def _as_records(documents: Iterable[Document], rejects: RejectLog) -> Iterator[CorpusRecord]:
+    """Documents given from Python, without repeated or empty ids."""
+    seen: set[str] = set()
+    for number, document in enumerate(documents, 1):
+        problem = None
+        if not document.doc_id:
+            problem = (RejectReason.NO_ID, "the id is empty")
+        elif document.doc_id in seen:
+            problem = (RejectReason.REPEATED_ID, f"{document.doc_id!r} came before")
+        if problem:
+            rejects.add(Reject("<python>", number, *problem, document.doc_id))
+            continue
+        seen.add(document.doc_id)
+        yield CorpusRecord(document, "<python>", number)
+
+
+def _sorted_out(
+    records: Iterable[CorpusRecord],
+    held: LiveDocuments,
+    rejects: RejectLog,
+    replaced: list[str],
+    replace: bool,
+) -> Iterator[CorpusRecord]:
+    """New documents, and those that replace one; the latter's ids go to ``replaced``."""
+    for record in records:
+        doc_id = record.document.doc_id
+        if doc_id not in held:
+            yield record
+        elif replace:
+            replaced.append(doc_id)
+            yield record
+        else:
+            rejects.add(
+                Reject(
+                    record.file,
+                    record.line,
+                    RejectReason.REPEATED_ID,
+                    "the index holds a document of this id; replace it with --replace",
+                    doc_id,
+                )
+            )

@@ -1,0 +1,216 @@
+"""``indexer build`` and ``indexer add``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from indexer.corpus.language import EnglishDetector
+    from indexer.corpus.records import CorpusRecord
+
+CORPUS_HELP = (
+    "CORPUS is a folder in BEIR layout, of JSONL, CSV, TSV, Parquet or Arrow files, of .txt, .md "
+    "or .html files, one such file (also .gz, .xz, .zst), or - for standard input."
+)
+
+
+def _reading_options(command: Callable) -> Callable:
+    options = [
+        click.option("--id-field", metavar="NAME", help="Field of the identifier."),
+        click.option("--title-field", metavar="NAME", help="Field of the title."),
+        click.option("--text-field", metavar="NAME", multiple=True, help="Field(s) of the text."),
+        click.option("--format", "format_", metavar="NAME", help="Read only this format."),
+        click.option(
+            "--schema",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help='Types of metadata fields, as JSON: {"year": "integer"}.',
+        ),
+        click.option("--generate-ids", is_flag=True, help="Records without ids get FILE:LINE."),
+        click.option("--strict", is_flag=True, help="Stop at the first record that is rejected."),
+        click.option("--rejects", type=click.Path(path_type=Path), help="Where rejects go."),
+        click.option("--json", "as_json", is_flag=True, help="Print the report as JSON."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress, no sample."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(help="Build an index from a corpus.\n\n" + CORPUS_HELP)
+@click.argument("corpus")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: CORPUS.winnow.")
+@click.option(
+    "--encoder",
+    "encoders",
+    multiple=True,
+    metavar="EXPRESSION",
+    help="What to index: 'english-bm25 + 0.5*splade:DIR'. Default: english-bm25. Repeat with "
+    "NAME=EXPRESSION for several spaces; the first is the default space.",
+)
+@click.option("--analyzer", metavar="NAME", help="Short for --encoder NAME-bm25.")
+@click.option("--split/--no-split", default=True, help="Split long documents into passages.")
+@click.option("--passage-tokens", type=click.IntRange(min=16), help="Most tokens of a passage.")
+@click.option("--memory", default="1GB", help="Memory for rows before a segment is written.")
+@click.option("--overwrite", is_flag=True, help="Replace an index that is there.")
+@_reading_options
+def build(
+    corpus: str,
+    output: Path | None,
+    encoders: tuple[str, ...],
+    analyzer: str | None,
+    split: bool,
+    passage_tokens: int | None,
+    memory: str,
+    overwrite: bool,
+    **reading: Any,
+) -> None:
+    """Builds an index; see the help text above."""
+    from indexer.builder import build_index, refuse_overwriting
+    from indexer.settings import BuildSettings
+    from indexer.spaces import create_spaces
+
+    if encoders and analyzer:
+        raise click.UsageError("--analyzer is short for --encoder: give one of them.")
+    expressions = _expressions(encoders, analyzer)
+    settings = BuildSettings(
+        split=split, passage_tokens=passage_tokens, memory_bytes=parse_bytes(memory)
+    )
+    if output is None:
+        if corpus == "-":
+            raise click.UsageError("standard input has no name: say where the index goes with -o.")
+        path = Path(corpus).absolute()
+        output = path.with_name(f"{path.name}.winnow")
+    refuse_overwriting(output, overwrite=overwrite)
+    spaces = create_spaces(expressions)
+
+    def run(records, fields, rejects, progress):  # type: ignore[no-untyped-def]
+        return build_index(
+            records,
+            output,
+            spaces,
+            settings=settings,
+            fields=fields,
+            rejects=rejects,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+    english = any("english" in expression for expression in expressions.values())
+    _read_and_run(corpus, output, run, warn_of_language=english, **reading)
+
+
+@click.command(
+    help="Add documents to an index, or with --replace put new versions in place of old ones."
+    "\n\n" + CORPUS_HELP
+)
+@click.argument("index", type=click.Path(path_type=Path))
+@click.argument("corpus")
+@click.option("--replace", is_flag=True, help="Documents whose ids the index holds replace these.")
+@_reading_options
+def add(index: Path, corpus: str, replace: bool, **reading: Any) -> None:
+    """Adds documents to an index; see the help text above."""
+    from indexer.builder import add_documents
+
+    def run(records, fields, rejects, progress):  # type: ignore[no-untyped-def]
+        return add_documents(
+            index, records, fields=fields, rejects=rejects, replace=replace, progress=progress
+        )
+
+    _read_and_run(corpus, index, run, warn_of_language=False, **reading)
+
+
+def _expressions(encoders: tuple[str, ...], analyzer: str | None) -> dict[str, str]:
+    from indexer.spaces import DEFAULT_ENCODER, DEFAULT_SPACE
+
+    if not encoders:
+        return {DEFAULT_SPACE: f"{analyzer}-bm25" if analyzer else DEFAULT_ENCODER}
+    expressions: dict[str, str] = {}
+    for text in encoders:
+        name, equals, expression = text.partition("=")
+        # An '=' after a ':' belongs to an argument: english-bm25:k1=1.2
+        if not equals or not name.replace("-", "").replace("_", "").isalnum():
+            name, expression = DEFAULT_SPACE, text
+        if name in expressions:
+            raise click.UsageError(
+                f"two encoders for the space {name!r}: write NAME=EXPRESSION for several spaces, "
+                "or join parts of one space with '+'."
+            )
+        expressions[name] = expression
+    return expressions
+
+
+def _read_and_run(
+    corpus: str,
+    index: Path,
+    run: Callable,
+    *,
+    warn_of_language: bool,
+    id_field: str | None,
+    title_field: str | None,
+    text_field: tuple[str, ...],
+    format_: str | None,
+    schema: Path | None,
+    generate_ids: bool,
+    strict: bool,
+    rejects: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from indexer.corpus.language import EnglishDetector
+    from indexer.corpus.options import CorpusOptions, FieldMapping
+    from indexer.corpus.reader import open_corpus
+    from indexer.corpus.records import RejectLog
+    from indexer.progress import show_progress
+
+    options = CorpusOptions(
+        mapping=FieldMapping(doc_id=id_field, title=title_field, text=text_field or None),
+        schema_file=schema,
+        format=format_,
+        generate_ids=generate_ids,
+    )
+    rejects = rejects or index.absolute().with_name(f"{index.name}.rejects.jsonl")
+    with RejectLog(rejects, strict=strict) as log:
+        source = open_corpus(corpus, options, log)
+        if not quiet:
+            click.echo(source.description.render(), err=True)
+        detector = EnglishDetector() if warn_of_language else None
+        records = source if detector is None else _watched(source, detector)
+        with show_progress(source, quiet=quiet) as progress:
+            report = run(records, source.description.types, log, progress)
+    if detector is not None and (warning := detector.warning()):
+        report = dataclasses.replace(report, warnings=(*report.warnings, warning))
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(report), default=str))
+    else:
+        click.echo(report.render())
+
+
+def _watched(records: Iterable[CorpusRecord], detector: EnglishDetector) -> Iterator[CorpusRecord]:
+    for record in records:
+        if not detector.is_full:
+            detector.add(record.document)
+        yield record
+
+
+def parse_bytes(text: str) -> int:
+    """Reads sizes such as ``512MB`` or ``2GiB``.
+
+    >>> parse_bytes("2KB"), parse_bytes("1GiB")
+    (2000, 1073741824)
+    """
+    units = {"": 1, "B": 1, "K": 1000, "M": 10**6, "G": 10**9, "T": 10**12}
+    units |= {f"{unit}B": size for unit, size in units.items() if unit in "KMGT" and unit}
+    units |= {f"{unit}iB": 1024 ** (i + 1) for i, unit in enumerate("KMGT")}
+    number = text.strip().rstrip("KMGTiBkmgtb")
+    unit = text.strip()[len(number) :]
+    unit = unit if unit.endswith("iB") else unit.upper()
+    try:
+        return int(float(number) * units[unit])
+    except (ValueError, KeyError):
+        raise click.BadParameter(f"not a size such as 512MB or 2GiB: {text!r}") from None

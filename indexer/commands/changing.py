@@ -1,0 +1,56 @@
+"""``indexer delete`` and ``indexer configure``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("index", type=click.Path(path_type=Path))
+@click.argument("doc_ids", nargs=-1)
+@click.option("--from", "file", type=click.File(), help="Ids from a file, one a line; - for stdin.")
+def delete(index: Path, doc_ids: tuple[str, ...], file: click.utils.LazyFile | None) -> None:
+    """Delete documents from an index.
+
+    Ids that the index does not hold are counted, and leave it as it is.
+    """
+    from indexer.builder import delete_documents
+
+    ids = list(doc_ids)
+    if file is not None:
+        ids += [line.rstrip("\n") for line in file if line.strip()]
+    if not ids:
+        raise click.UsageError("no ids: give them as arguments or with --from FILE.")
+    report = delete_documents(index, ids)
+    click.echo(
+        f"{index}: generation {report.generation}, {report.deleted:,} documents deleted, "
+        f"{report.unknown:,} ids not in the index"
+    )
+    if report.unknown and not report.deleted:
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("index", type=click.Path(path_type=Path))
+@click.option("--space", help="Name of the space; default: the default space.")
+@click.option("--part", help="Name of the part; may be left out when there is one.")
+@click.option("--weight", type=float, help="New default weight of the part.")
+@click.option(
+    "--query-table",
+    metavar="SOURCE",
+    help="Where query weights come from: corpus-idf (recomputed from the indexed text), "
+    "published (the checkpoint's own), or an idf.json file.",
+)
+def configure(
+    index: Path, space: str | None, part: str | None, weight: float | None, query_table: str | None
+) -> None:
+    """Change a part's weight or query table, without encoding anything again."""
+    from indexer.configuration import configure_part
+
+    if weight is None and query_table is None:
+        raise click.UsageError("nothing to change: give --weight or --query-table.")
+    entry = configure_part(index, space, part, weight=weight, query_table=query_table)
+    click.echo(f"part {entry.name}: weight {entry.weight:g}, query table {entry.query.table}")

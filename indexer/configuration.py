@@ -1,0 +1,112 @@
+"""Changes to the query side of an index: weights of parts and query tables, as new generations."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from pathlib import Path
+
+import numpy as np
+
+from encoders.query.table import read_idf_json
+from encoders.query.tokenizer import WordPieceTokenizer
+from indexer.errors import IndexerError
+from indexer.format.arrays import write_array
+from indexer.format.commit import (
+    QUERY,
+    commit_manifest,
+    describe_file,
+    remove_unnamed_files,
+    sync_directory,
+    sync_file,
+    write_lock,
+)
+from indexer.format.manifest import Manifest, PartEntry, QueryEntry, SpaceEntry, read_manifest
+
+
+def configure_part(
+    index: Path,
+    space: str | None,
+    part: str | None,
+    *,
+    weight: float | None = None,
+    query_table: str | None = None,
+) -> PartEntry:
+    """Changes one part's query side and commits a new generation; no row is encoded again.
+
+    Args:
+        index: Directory of the index.
+        space: Name of the space, ``None`` for the default one.
+        part: Name of the part, ``None`` where there is one only.
+        weight: New default weight, finite and > 0.
+        query_table: ``corpus-idf``, ``published``, or the path of an ``idf.json``.
+
+    Raises:
+        IndexerError: There is no such space or part, or the table does not fit it.
+    """
+    read_manifest(index)
+    with write_lock(index):
+        manifest = read_manifest(index)
+        space = space or manifest.default_space
+        entry = _find(manifest, space, part)
+        generation = manifest.generation + 1
+        files = dict(manifest.files)
+        if weight is not None:
+            if not (math.isfinite(weight) and weight > 0):
+                raise IndexerError(f"a part's weight must be finite and above 0, got {weight}.")
+            entry = entry.model_copy(update={"weight": weight})
+        if query_table is not None:
+            query = _query_entry(index, space, entry, query_table, generation)
+            entry = entry.model_copy(update={"query": query})
+            if query.table_file and query.table_file not in files:
+                files[query.table_file] = describe_file(index / query.table_file)
+        parts = tuple(
+            entry if other.name == entry.name else other for other in manifest.spaces[space].parts
+        )
+        changed = manifest.model_copy(
+            update={
+                "generation": generation,
+                "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "spaces": {**manifest.spaces, space: SpaceEntry(parts=parts)},
+                "files": files,
+            }
+        )
+        commit_manifest(index, changed)
+        remove_unnamed_files(index, changed)
+        return entry
+
+
+def _find(manifest: Manifest, space: str, part: str | None) -> PartEntry:
+    if space not in manifest.spaces:
+        known = ", ".join(map(repr, manifest.spaces))
+        raise IndexerError(f"the index has no space {space!r}; it has {known}.")
+    parts = manifest.spaces[space].parts
+    if part is None and len(parts) == 1:
+        return parts[0]
+    found = manifest.spaces[space].part(part) if part else None
+    if found is None:
+        known = ", ".join(repr(other.name) for other in parts)
+        raise IndexerError(f"space {space!r} has no part {part!r}; choose among {known}.")
+    return found
+
+
+def _query_entry(
+    index: Path, space: str, part: PartEntry, source: str, generation: int
+) -> QueryEntry:
+    if source == "corpus-idf":
+        return part.query.model_copy(update={"table": "corpus-idf"})
+    if source == "published":
+        if part.query.table_file is None:
+            raise IndexerError(f"part {part.name!r} came without published query weights.")
+        return part.query.model_copy(update={"table": "published"})
+    if part.encoder.vocabulary == "open" or part.query.tokenizer_file is None:
+        raise IndexerError(
+            f"part {part.name!r} has an open vocabulary: its query table is always corpus-idf."
+        )
+    tokenizer = WordPieceTokenizer((index / part.query.tokenizer_file).read_bytes())
+    table = read_idf_json(Path(source), tokenizer, int(part.encoder.vocabulary))
+    name = f"{QUERY}/{space}.{part.name}.g{generation}.table.npy"
+    write_array(index / name, table.astype(np.float32))
+    sync_file(index / name)
+    sync_directory(index / QUERY)
+    return part.query.model_copy(update={"table": "published", "table_file": name})

@@ -1,0 +1,93 @@
+"""What may be wrong with an installation, and how to mend it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import distributions, packages_distributions, version
+from pathlib import Path
+
+DISTRIBUTION = "winnow-search"
+TOP_LEVEL = ("indexer", "retriever", "encoders", "kernels", "api", "eval")
+OPTIONAL = {
+    "torch": "encode",
+    "transformers": "encode",
+    "faiss": "hybrid",
+    "tantivy": "peers",
+    "bm25s": "peers",
+    "pyserini": "lucene",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a diagnosis."""
+
+    ok: bool
+    text: str
+
+
+def diagnose() -> list[Finding]:
+    """Checks packages, clashes of top-level names, the processor and the kernel cache."""
+    findings = [
+        Finding(True, f"python {platform.python_version()} at {sys.executable}"),
+        Finding(True, f"processor: {instruction_sets()}, {os.cpu_count()} cores"),
+        *_clashes(),
+        _kernel_cache(),
+    ]
+    for name in ("numpy", "numba", "pyarrow", "tokenizers"):
+        findings.append(Finding(True, f"{name} {version(name)}"))
+    for module, extra in OPTIONAL.items():
+        found = importlib.util.find_spec(module) is not None
+        hint = "installed" if found else f"not installed (optional): pip install '.[{extra}]'"
+        findings.append(Finding(True, f"{module}: {hint}"))
+    return findings
+
+
+def instruction_sets() -> str:
+    """The vector instructions that decide the speed of the kernels."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.machine()
+    names = [name for name in ("avx512f", "avx512bw", "avx2", "asimd") if name in flags]
+    return f"{platform.machine()} ({', '.join(names) or 'no vector instructions known'})"
+
+
+def _clashes() -> list[Finding]:
+    """Distributions that own one of our top-level names, Hugging Face's ``kernels`` above all."""
+    owners = packages_distributions()
+    findings = []
+    for name in TOP_LEVEL:
+        others = sorted(set(owners.get(name, ())) - {DISTRIBUTION})
+        if others:
+            findings.append(
+                Finding(
+                    False,
+                    f"the package name {name!r} is also owned by {', '.join(others)}: install "
+                    "Winnow into an environment of its own (pipx, uv tool, a venv)",
+                )
+            )
+    installed = {d.metadata["Name"] for d in distributions() if d.metadata["Name"]}
+    if DISTRIBUTION not in installed:
+        findings.append(
+            Finding(False, f"{DISTRIBUTION} is not installed: run pip install . in its checkout")
+        )
+    return findings or [Finding(True, "no other package owns a name of ours")]
+
+
+def _kernel_cache() -> Finding:
+    import kernels.cpu
+
+    here = Path(kernels.cpu.__path__[0])
+    place = os.environ.get("NUMBA_CACHE_DIR")
+    if place is None and not os.access(here, os.W_OK):
+        return Finding(
+            True,
+            f"{here} is read-only: compiled kernels are cached in the user's cache directory "
+            "(set NUMBA_CACHE_DIR for another one)",
+        )
+    return Finding(True, f"compiled kernels are cached in {place or here / '__pycache__'}")

@@ -1,0 +1,206 @@
+"""The manifest: the one file that says what an index holds.
+
+``manifest.json`` names every other file with its size and xxh3 checksum, and ends with a checksum
+of itself. It is replaced atomically (``indexer.format.commit``), so that a reader sees the old
+generation or the new one, whole.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import xxhash
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from encoders.base import EncoderSpec
+from indexer.errors import IncompatibleIndexError, IndexCorruptError, IndexNotFoundError
+
+FORMAT = "winnow-index"
+FORMAT_VERSION = "0.1"
+MANIFEST_NAME = "manifest.json"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileEntry(_Model):
+    """Size in bytes and xxh3-64 (hexadecimal) of a file."""
+
+    size: int = Field(ge=0)
+    xxh3: str
+
+
+class EncoderEntry(_Model):
+    """An :class:`encoders.base.EncoderSpec` as JSON, with the expression that made it."""
+
+    kind: str
+    name: str
+    argument: str | None = None
+    vocabulary: Literal["open"] | int
+    aggregation: Literal["binary", "sum"]
+    max_length: int | None = None
+    max_weight: float | None = None
+    parameters: dict[str, str | int | float | bool | None] = {}
+
+    @classmethod
+    def from_spec(cls, spec: EncoderSpec, argument: str | None) -> EncoderEntry:
+        """The entry of a fitted encoder."""
+        return cls(
+            kind=spec.kind,
+            name=spec.name,
+            argument=argument,
+            vocabulary=spec.vocabulary,
+            aggregation=spec.aggregation,
+            max_length=spec.max_length,
+            max_weight=spec.max_weight,
+            parameters=dict(spec.parameters),
+        )
+
+
+class QueryEntry(_Model):
+    """How queries of a part are encoded, without the encoder.
+
+    ``table`` says where query weights come from: the idf of the indexed text (``corpus-idf``) or
+    the file ``table_file`` (``published``: the checkpoint's own).
+    """
+
+    analyzer: str
+    tokenizer_file: str | None = None
+    table: Literal["corpus-idf", "published"]
+    table_file: str | None = None
+
+
+class PartEntry(_Model):
+    """One part of a space.
+
+    ``scale`` is the document weight of one impact step, fixed at the space's first commit.
+    """
+
+    name: str
+    weight: float = Field(gt=0)
+    encoder: EncoderEntry
+    query: QueryEntry
+    scale: float = Field(gt=0)
+
+
+class SpaceEntry(_Model):
+    """Parts whose dimensions stand side by side in one set of postings."""
+
+    parts: tuple[PartEntry, ...] = Field(min_length=1)
+
+    def part(self, name: str) -> PartEntry | None:
+        """The part of this name."""
+        return next((part for part in self.parts if part.name == name), None)
+
+
+class SegmentEntry(_Model):
+    """One immutable segment. Counts include deleted documents; ``token_counts`` (one per
+    ``space.part``) and ``live_rows`` don't."""
+
+    name: str
+    document_count: int = Field(ge=0)
+    row_count: int = Field(ge=0)
+    live_documents: int = Field(ge=0)
+    live_rows: int = Field(ge=0)
+    split: bool
+    window_bits: int
+    token_counts: dict[str, int]
+    tombstones: str | None = None
+    doc_freq_files: dict[str, str]
+    files: dict[str, FileEntry]
+
+
+class Manifest(_Model):
+    """See the module docstring."""
+
+    format: Literal["winnow-index"] = "winnow-index"
+    version: str = FORMAT_VERSION
+    generation: int = Field(ge=1)
+    created_at: str
+    default_space: str
+    next_ordinal: int = Field(ge=0)
+    settings: dict[str, Any] = {}
+    fields: dict[str, str] = {}
+    spaces: dict[str, SpaceEntry]
+    segments: tuple[SegmentEntry, ...] = ()
+    files: dict[str, FileEntry] = {}
+
+    def all_files(self) -> dict[str, FileEntry]:
+        """Every file of the index but the manifest, by path relative to the index."""
+        result = dict(self.files)
+        for segment in self.segments:
+            for name, entry in segment.files.items():
+                result[f"segments/{segment.name}/{name}"] = entry
+        return result
+
+    @property
+    def document_count(self) -> int:
+        """Documents that searches can return."""
+        return sum(segment.live_documents for segment in self.segments)
+
+    @property
+    def row_count(self) -> int:
+        """Passages that searches can return."""
+        return sum(segment.live_rows for segment in self.segments)
+
+
+def serialise(manifest: Manifest) -> bytes:
+    """Canonical bytes, the checksum last."""
+    payload = manifest.model_dump(mode="json")
+    body = json.dumps(payload, indent=1, sort_keys=True, ensure_ascii=True)
+    payload["~checksum"] = xxhash.xxh3_64_hexdigest(body.encode())
+    return (json.dumps(payload, indent=1, sort_keys=True, ensure_ascii=True) + "\n").encode()
+
+
+def parse(content: bytes, path: Path) -> Manifest:
+    """Reads manifest bytes.
+
+    Raises:
+        IndexCorruptError: Any bit differs from what was written.
+        IncompatibleIndexError: It was written in another format version.
+    """
+    try:
+        payload = json.loads(content)
+        version = payload["version"]
+        checksum = payload.pop("~checksum")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise IndexCorruptError(path, "not a manifest, or altered") from None
+    body = json.dumps(payload, indent=1, sort_keys=True, ensure_ascii=True)
+    if xxhash.xxh3_64_hexdigest(body.encode()) != checksum:
+        raise IndexCorruptError(path, "the manifest's checksum does not match its content")
+    if version != FORMAT_VERSION:
+        raise IncompatibleIndexError(
+            f"{path}: written in index format {version}, this version reads {FORMAT_VERSION}. "
+            "Build the index again, or install the version that wrote it."
+        )
+    try:
+        manifest = Manifest.model_validate(payload)
+    except ValidationError as error:
+        raise IndexCorruptError(path, f"not a valid manifest ({error.errors()[0]})") from None
+    if serialise(manifest) != content:
+        raise IndexCorruptError(path, "the manifest was altered")
+    return manifest
+
+
+def read_manifest(index: Path) -> Manifest:
+    """The current generation of the index at this path.
+
+    Raises:
+        IndexNotFoundError: There is no index.
+        IndexCorruptError: The manifest is damaged.
+        IncompatibleIndexError: The format is another one.
+    """
+    path = index / MANIFEST_NAME
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise IndexNotFoundError(
+            f"{index}: no index here (no {MANIFEST_NAME}). Build one with: "
+            f"indexer build CORPUS -o {index}"
+        ) from None
+    except OSError as error:
+        raise IndexCorruptError(path, f"cannot be read ({error.strerror})") from None
+    return parse(content, path)

@@ -1,0 +1,260 @@
+"""Postings of one space in one segment: inverted from rows, stored windowed, checked when opened.
+
+The layout is described in ``kernels.cpu.inversion``. Dimensions of the space's parts follow each
+other: part ``p`` owns ``part_start[p]:part_start[p + 1]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.errors import IndexCorruptError
+from indexer.format.arrays import check_offsets, read_array, write_array
+from kernels.cpu.inversion import (
+    RARE,
+    classify,
+    count_dimensions,
+    invert,
+    lay_out,
+    posting_offsets,
+)
+
+WINDOW_BITS = 13
+"""Windows of 8,192 rows: their 32-bit accumulators fill a first-level cache of 32 KiB."""
+
+RARE_FACTOR = 8
+"""A dimension with fewer than 8 postings per window gets no window directory."""
+
+DENSE_FRACTION = 1 / 8
+"""Above this share of the rows a column of bytes is faster than postings."""
+
+
+@dataclass(frozen=True)
+class Postings:
+    """The arrays that ``kernels.cpu.scoring.search_segment`` reads; see there for each."""
+
+    posting_start: NDArray[np.int64]
+    local_ids: NDArray[np.uint16]
+    impacts: NDArray[np.uint8]
+    rare_windows: NDArray[np.uint16]
+    rare_start: NDArray[np.int64]
+    directory: NDArray[np.int32]
+    window_start: NDArray[np.uint32]
+    window_max: NDArray[np.uint8]
+    columns: NDArray[np.uint8]
+    column_max: NDArray[np.uint8]
+    max_impact: NDArray[np.uint8]
+    window_bits: int
+    row_count: int
+
+    def postings(self, dimension: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Ascending rows int64[n] and impacts uint8[n] of one dimension, decoded.
+
+        This is the readable way to a posting list; searching never decodes whole lists.
+        """
+        form = int(self.directory[dimension])
+        if form <= -2:
+            column = self.columns[-2 - form]
+            rows = np.flatnonzero(column)
+            return rows, column[rows]
+        first, last = int(self.posting_start[dimension]), int(self.posting_start[dimension + 1])
+        local = self.local_ids[first:last].astype(np.int64)
+        if form == RARE:
+            begin = int(self.rare_start[dimension])
+            windows = self.rare_windows[begin : begin + last - first].astype(np.int64)
+        else:
+            counts = np.diff(self.window_start[form].astype(np.int64))
+            windows = np.repeat(np.arange(len(counts)), counts)
+        return (windows << self.window_bits) | local, self.impacts[first:last]
+
+    def impact(self, dimension: int, row: int) -> int:
+        """Impact of one dimension in one row, 0 if it has none."""
+        if int(self.directory[dimension]) <= -2:
+            return int(self.columns[-2 - int(self.directory[dimension]), row])
+        rows, impacts = self.postings(dimension)
+        at = int(np.searchsorted(rows, row))
+        return int(impacts[at]) if at < len(rows) and rows[at] == row else 0
+
+    @property
+    def posting_count(self) -> int:
+        """Number of stored (dimension, row) pairs."""
+        return len(self.local_ids) + int(np.count_nonzero(self.columns))
+
+
+_DTYPES: dict[str, tuple[type, int]] = {
+    "posting_start": (np.int64, 1),
+    "local_ids": (np.uint16, 1),
+    "impacts": (np.uint8, 1),
+    "rare_windows": (np.uint16, 1),
+    "rare_start": (np.int64, 1),
+    "directory": (np.int32, 1),
+    "window_start": (np.uint32, 2),
+    "window_max": (np.uint8, 2),
+    "columns": (np.uint8, 2),
+    "column_max": (np.uint8, 2),
+    "max_impact": (np.uint8, 1),
+}
+
+
+@dataclass(frozen=True)
+class ImpactRows:
+    """One part's rows of a segment, quantised.
+
+    Attributes:
+        indptr: int64[n + 1].
+        dimensions: uint32[nnz], below ``dimension_count``, in any order within a row.
+        impacts: uint8[nnz], >= 1.
+        dimension_count: Size of the part's vocabulary in this segment.
+    """
+
+    indptr: NDArray[np.int64]
+    dimensions: NDArray[np.uint32]
+    impacts: NDArray[np.uint8]
+    dimension_count: int
+
+
+def build_postings(parts: Sequence[ImpactRows], window_bits: int = WINDOW_BITS) -> Postings:
+    """Inverts the rows of a space's parts, which all have the same number of rows.
+
+    Args:
+        parts: Rows per part; their dimensions follow each other in the result.
+        window_bits: log2 of the window size, 6 to 16.
+    """
+    row_count = len(parts[0].indptr) - 1
+    dimension_count = sum(part.dimension_count for part in parts)
+    posting_count = sum(len(part.dimensions) for part in parts)
+    begins = np.cumsum([0, *(part.dimension_count for part in parts)])
+    windows = (row_count + (1 << window_bits) - 1) >> window_bits
+    doc_freq = np.zeros(dimension_count, dtype=np.uint32)
+    for begin, end, part in zip(begins, begins[1:], parts, strict=False):
+        count_dimensions(part.dimensions, doc_freq[begin:end])
+    source_start = posting_offsets(doc_freq)
+    rows = np.empty(posting_count, dtype=np.uint32)
+    row_impacts = np.empty(posting_count, dtype=np.uint8)
+    for begin, end, part in zip(begins, begins[1:], parts, strict=False):
+        invert(
+            part.indptr,
+            part.dimensions,
+            part.impacts,
+            source_start[begin : end + 1],
+            rows,
+            row_impacts,
+        )
+    directory = np.empty(dimension_count, dtype=np.int32)
+    windowed, dense, kept = classify(
+        doc_freq, windows, row_count, RARE_FACTOR, DENSE_FRACTION, directory
+    )
+    rare = int(doc_freq[directory == RARE].sum())
+    result = Postings(
+        posting_start=np.empty(dimension_count + 1, dtype=np.int64),
+        local_ids=np.empty(kept, dtype=np.uint16),
+        impacts=np.empty(kept, dtype=np.uint8),
+        rare_windows=np.empty(rare, dtype=np.uint16),
+        rare_start=np.empty(dimension_count + 1, dtype=np.int64),
+        directory=directory,
+        window_start=np.zeros((windowed, windows + 1), dtype=np.uint32),
+        window_max=np.zeros((windowed, windows), dtype=np.uint8),
+        columns=np.zeros((dense, windows << window_bits), dtype=np.uint8),
+        column_max=np.zeros((dense, windows), dtype=np.uint8),
+        max_impact=np.zeros(dimension_count, dtype=np.uint8),
+        window_bits=window_bits,
+        row_count=row_count,
+    )
+    lay_out(
+        source_start,
+        rows,
+        row_impacts,
+        directory,
+        window_bits,
+        *(getattr(result, name) for name in _LAY_OUT_ORDER),
+    )
+    return result
+
+
+_LAY_OUT_ORDER = (
+    "posting_start",
+    "local_ids",
+    "impacts",
+    "rare_windows",
+    "rare_start",
+    "window_start",
+    "window_max",
+    "columns",
+    "column_max",
+    "max_impact",
+)
+
+
+def write_postings(directory: Path, space: str, postings: Postings) -> None:
+    """Writes ``SPACE.postings.ARRAY.npy`` files."""
+    for name in _DTYPES:
+        write_array(directory / f"{space}.postings.{name}.npy", getattr(postings, name))
+
+
+def read_postings(
+    directory: Path, space: str, row_count: int, window_bits: int, *, memory_map: bool = True
+) -> Postings:
+    """Opens postings and checks every offset that a kernel will trust.
+
+    Raises:
+        IndexCorruptError: An array is missing, of a wrong shape, or its offsets lead outside.
+    """
+
+    def path(name: str) -> Path:
+        return directory / f"{space}.postings.{name}.npy"
+
+    arrays = {
+        name: read_array(path(name), dtype, ndim, memory_map=memory_map)
+        for name, (dtype, ndim) in _DTYPES.items()
+    }
+    if not 6 <= window_bits <= 16:
+        raise IndexCorruptError(directory, f"windows of 2^{window_bits} rows")
+    result = Postings(**arrays, window_bits=window_bits, row_count=row_count)
+    vocabulary = len(result.directory)
+    windows = (row_count + (1 << window_bits) - 1) >> window_bits
+    windowed, dense = len(result.window_start), len(result.columns)
+    shapes = {
+        "posting_start": (vocabulary + 1,),
+        "impacts": result.local_ids.shape,
+        "rare_start": (vocabulary + 1,),
+        "window_start": (windowed, windows + 1),
+        "window_max": (windowed, windows),
+        "columns": (dense, windows << window_bits),
+        "column_max": (dense, windows),
+        "max_impact": (vocabulary,),
+    }
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise IndexCorruptError(path(name), f"shape {arrays[name].shape}, expected {shape}")
+    check_offsets(path("posting_start"), result.posting_start, len(result.local_ids))
+    check_offsets(path("rare_start"), result.rare_start, len(result.rare_windows))
+    _check_directory(path, result, windowed, dense)
+    return result
+
+
+def _check_directory(path, postings: Postings, windowed: int, dense: int) -> None:  # type: ignore[no-untyped-def]
+    form = postings.directory
+    if len(form) and (form.max(initial=RARE) >= windowed or form.min(initial=RARE) < -1 - dense):
+        raise IndexCorruptError(path("directory"), "a dimension points outside the directory")
+    lengths = np.diff(postings.posting_start)
+    rare = form == RARE
+    if not np.array_equal(np.where(rare, lengths, 0), np.diff(postings.rare_start)):
+        raise IndexCorruptError(path("rare_start"), "ranges differ from posting_start")
+    starts = postings.window_start
+    if windowed:
+        owners = np.flatnonzero(form >= 0)
+        ends = np.zeros(windowed, dtype=np.int64)
+        ends[form[owners]] = lengths[owners]
+        if (
+            np.any(starts[:, 1:] < starts[:, :-1])
+            or np.any(starts[:, 0] != 0)
+            or not np.array_equal(starts[:, -1], ends)
+        ):
+            raise IndexCorruptError(path("window_start"), "window offsets are not ascending")
+
+

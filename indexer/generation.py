@@ -1,0 +1,265 @@
+"""Writes one generation of an index from a stream of documents.
+
+The stream is read once. Rows are gathered per segment; when the stream ends, statistics are
+pinned (BM25's average length) and scales chosen, then every segment is weighed, quantised,
+inverted and sealed, and one manifest makes them visible.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from encoders.base import CorpusStatistics, Document, StatisticalEncoder
+from indexer.corpus.records import CorpusRecord, Reject, RejectLog, RejectReason
+from indexer.draft import SegmentDraft, Spaces
+from indexer.fields import FieldError, fit_fields
+from indexer.format.commit import SEGMENTS, commit_manifest, remove_unnamed_files
+from indexer.format.manifest import EncoderEntry, FileEntry, Manifest, PartEntry, SpaceEntry
+from indexer.format.segment import Segment
+from indexer.passaging import Passager
+from indexer.query_files import write_query_files
+from indexer.report import BuildReport, PartReport
+from indexer.scales import choose_scales
+from indexer.settings import (
+    BATCH_CHARACTERS,
+    BATCH_DOCUMENTS,
+    BYTES_PER_WEIGHT,
+    BuildSettings,
+)
+from indexer.spaces import SpacePart
+from indexer.tombstones import without_documents
+from kernels.cpu.search import search_postings
+
+Progress = Callable[[str, int], None]
+"""Called with a stage (``encode``, ``invert``) and the documents done in it."""
+
+
+@dataclass
+class Intake:
+    """What was read: counts, and segments that wait for the statistics."""
+
+    documents: int = 0
+    passages: int = 0
+    split_documents: int = 0
+    title_only: int = 0
+    without_text: int = 0
+    drafts: list[SegmentDraft] = field(default_factory=list)
+
+
+@dataclass
+class GenerationWriter:
+    """Writes the generation that follows ``current``.
+
+    Attributes:
+        index: Directory of the index, locked by the caller.
+        spaces: Encoders per space; the first space is the default one.
+        settings: Passages and memory.
+        progress: Called as the work goes on.
+        current: The generation that is there, if any.
+        base: The generation whose documents stay, but for ``replaced``; ``None`` to start afresh.
+        fields: Types of metadata fields; grows.
+        replaced: Ids of the base's documents that this generation leaves out.
+    """
+
+    index: Path
+    spaces: Spaces
+    settings: BuildSettings
+    progress: Progress
+    current: Manifest | None
+    base: Manifest | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+    replaced: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.generation = self.current.generation + 1 if self.current else 1
+        self._passager = Passager(self.spaces, self.settings)
+
+    def write(self, records: Iterable[CorpusRecord], rejects: RejectLog) -> BuildReport:
+        """Reads all records and commits."""
+        started = time.perf_counter()
+        intake = self._read(records, rejects)
+        read = time.perf_counter()
+        self.progress("invert", 0)
+        manifest, parts = self._finish(intake)
+        commit_manifest(self.index, manifest)
+        remove_unnamed_files(self.index, manifest)
+        _compile_kernels(self.index, manifest)
+        self.progress("invert", intake.documents)
+        return BuildReport(
+            index=self.index,
+            generation=self.generation,
+            documents=intake.documents,
+            passages=intake.passages,
+            split_documents=intake.split_documents,
+            title_only=intake.title_only,
+            without_text=intake.without_text,
+            rejected={str(reason): count for reason, count in rejects.counts.items()},
+            rejects_file=rejects.path if rejects.counts else None,
+            parts=parts,
+            size_bytes=sum(entry.size for entry in manifest.all_files().values()),
+            replaced=len(self.replaced),
+            seconds={"encode": read - started, "invert": time.perf_counter() - read},
+        )
+
+    def _read(self, records: Iterable[CorpusRecord], rejects: RejectLog) -> Intake:
+        intake = Intake(drafts=[self._new_draft(0)])
+        for batch in _batches(_admitted(records, self.fields, rejects)):
+            draft = intake.drafts[-1]
+            if draft.row_count and (
+                draft.nnz * BYTES_PER_WEIGHT > self.settings.memory_bytes
+                or draft.row_count >= self.settings.segment_rows
+            ):
+                draft.spill()
+                draft = self._new_draft(len(intake.drafts))
+                intake.drafts.append(draft)
+            spans, passages = self._passager.split(batch)
+            draft.add(batch, spans, passages, self.fields)
+            intake.documents += len(batch)
+            intake.passages += len(passages)
+            intake.split_documents += sum(len(document_spans) > 1 for document_spans in spans)
+            intake.title_only += sum(bool(d.title and not d.text) for d in batch)
+            intake.without_text += sum(not d.title and not d.text for d in batch)
+            self.progress("encode", intake.documents)
+        intake.drafts[-1].spill()
+        return intake
+
+    def _new_draft(self, number: int) -> SegmentDraft:
+        name = f"g{self.generation:06d}-{number:04d}"
+        return SegmentDraft(self.index / SEGMENTS / name, self.spaces)
+
+    def _finish(self, intake: Intake) -> tuple[Manifest, tuple[PartReport, ...]]:
+        drafts, base = intake.drafts, self.base
+        if base and self.replaced:
+            base = without_documents(self.index, base, self.replaced, self.generation)
+        fitted = self.spaces if base else _fit(self.spaces, drafts)
+        scales = choose_scales(fitted, drafts, base)
+        nnz = {key: sum(draft.parts[key].rows.nnz for draft in drafts) for key in scales}
+        segments = list(base.segments) if base else []
+        ordinal = base.next_ordinal if base else 0
+        for draft in drafts:
+            segments.append(draft.finish(fitted, scales, ordinal))
+            ordinal += draft.document_count
+        if base:
+            entries, files = base.spaces, base.files
+        else:
+            entries, files = self._describe_spaces(fitted, scales)
+        manifest = Manifest(
+            generation=self.generation,
+            created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            default_space=base.default_space if base else next(iter(entries)),
+            next_ordinal=ordinal,
+            settings=self.settings.model_dump(mode="json"),
+            fields=dict(sorted(self.fields.items())),
+            spaces=entries,
+            segments=tuple(segment for segment in segments if segment.document_count),
+            files=files,
+        )
+        reports = tuple(
+            PartReport(
+                name=key,
+                nnz=nnz[key],
+                scale=scale,
+                saturated=sum(draft.parts[key].saturated for draft in drafts),
+                truncated=self._passager.truncated.get(key, 0),
+                drift=_drift(key, manifest),
+            )
+            for key, scale in scales.items()
+        )
+        return manifest, reports
+
+    def _describe_spaces(
+        self, fitted: Spaces, scales: Mapping[str, float]
+    ) -> tuple[dict[str, SpaceEntry], dict[str, FileEntry]]:
+        query, files = write_query_files(self.index, fitted, self.generation)
+        entries = {}
+        for space, parts in fitted.items():
+            keys = [f"{space}.{part.name}" for part in parts]
+            entries[space] = SpaceEntry(
+                parts=tuple(
+                    PartEntry(
+                        name=part.name,
+                        weight=part.expression.weight,
+                        encoder=EncoderEntry.from_spec(part.encoder.spec, part.expression.argument),
+                        query=query[key],
+                        scale=scales[key],
+                    )
+                    for key, part in zip(keys, parts, strict=True)
+                )
+            )
+        return entries, files
+
+
+def _fit(spaces: Spaces, drafts: Sequence[SegmentDraft]) -> Spaces:
+    """Pins the collection's statistics in the encoders that need them."""
+    fitted: dict[str, tuple[SpacePart, ...]] = {}
+    for space, parts in spaces.items():
+        row = []
+        for part in parts:
+            encoder = part.encoder
+            if isinstance(encoder, StatisticalEncoder):
+                sums = [draft.statistics(f"{space}.{part.name}") for draft in drafts]
+                encoder = encoder.fit(
+                    CorpusStatistics(
+                        sum(s.row_count for s in sums), sum(s.token_count for s in sums)
+                    )
+                )
+            row.append(SpacePart(part.expression, encoder))
+        fitted[space] = tuple(row)
+    return fitted
+
+
+def _compile_kernels(index: Path, manifest: Manifest) -> None:
+    """Compiles the search kernels, or loads them, so that the first query finds them ready."""
+    for entry in manifest.segments[-1:]:
+        for space in Segment(index, entry, manifest.spaces).spaces.values():
+            used = np.flatnonzero(space.postings.max_impact)[:1]
+            search_postings(space.postings, used, np.ones(len(used), dtype=np.int64), 1)
+
+
+def _drift(key: str, manifest: Manifest) -> float | None:
+    """Average length of the live passages relative to the pinned one."""
+    space, _, name = key.partition(".")
+    part = manifest.spaces[space].part(name)
+    pinned = part.encoder.parameters.get("average_length") if part else None
+    tokens = sum(segment.token_counts[key] for segment in manifest.segments)
+    if not isinstance(pinned, float) or not tokens:
+        return None
+    return tokens / manifest.row_count / pinned
+
+
+def _admitted(
+    records: Iterable[CorpusRecord], fields: dict[str, str], rejects: RejectLog
+) -> Iterator[Document]:
+    """Documents whose metadata fit the fields seen so far; the others are rejected."""
+    for record in records:
+        try:
+            yield fit_fields(record.document, fields)
+        except FieldError as error:
+            rejects.add(
+                Reject(
+                    record.file,
+                    record.line,
+                    RejectReason.WRONG_TYPE,
+                    str(error),
+                    record.document.doc_id,
+                )
+            )
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text) + len(document.title)
+        if len(batch) == BATCH_DOCUMENTS or characters > BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,118 @@
+"""What a build did, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """One part of a space in numbers.
+
+    Attributes:
+        name: ``SPACE.PART``.
+        nnz: Weights stored by this run.
+        scale: Document weight of one impact step.
+        saturated: Weights above 255 steps, cut to 255.
+        truncated: Passages of which the encoder read only the beginning.
+        drift: For BM25 when documents are added: average length now, relative to the pinned one.
+    """
+
+    name: str
+    nnz: int
+    scale: float
+    saturated: int = 0
+    truncated: int = 0
+    drift: float | None = None
+
+
+@dataclass(frozen=True)
+class DeletionReport:
+    """Result of a deletion.
+
+    Attributes:
+        generation: The current generation, a new one if anything was deleted.
+        deleted: Documents deleted.
+        unknown: Ids that the index does not hold.
+    """
+
+    generation: int
+    deleted: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """Result of a build or of an addition.
+
+    Attributes:
+        index: Where the index is.
+        generation: The generation that was committed.
+        documents: Documents that this run added.
+        passages: Passages that they became.
+        split_documents: Documents of more than one passage.
+        title_only: Documents with a title and no text.
+        without_text: Documents with neither; they are kept, and no query finds them.
+        rejected: Records that were not indexed, by reason.
+        rejects_file: JSON lines with file, line and reason of each rejected record.
+        parts: Numbers per part.
+        size_bytes: Size of the whole index.
+        seconds: Wall-clock time by stage.
+        warnings: What a user should know.
+    """
+
+    index: Path
+    generation: int
+    documents: int
+    passages: int
+    split_documents: int
+    title_only: int
+    without_text: int
+    rejected: Mapping[str, int]
+    rejects_file: Path | None
+    parts: tuple[PartReport, ...]
+    size_bytes: int
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    replaced: int = 0
+
+    @property
+    def rejected_count(self) -> int:
+        """Records that were not indexed."""
+        return sum(self.rejected.values())
+
+    def render(self) -> str:
+        """A few lines for a terminal."""
+        total = sum(self.seconds.values())
+        rate = self.documents / total if total else 0
+        lines = [
+            f"{self.index}: generation {self.generation}, {self.documents:,} documents added"
+            f" as {self.passages:,} passages in {total:.1f} s ({rate:,.0f} documents/s)",
+            f"  size {self.size_bytes / 1e6:,.1f} MB"
+            + (f", {self.split_documents:,} documents split" if self.split_documents else "")
+            + (f", {self.replaced:,} documents replaced" if self.replaced else ""),
+        ]
+        if self.title_only or self.without_text:
+            lines.append(
+                f"  {self.title_only:,} with a title only, {self.without_text:,} without any text"
+            )
+        for part in self.parts:
+            average = part.nnz / self.passages if self.passages else 0
+            line = f"  part {part.name}: {average:.1f} terms per passage, scale {part.scale:.6g}"
+            if part.saturated:
+                line += f", {part.saturated:,} weights saturated"
+            if part.truncated:
+                line += f", {part.truncated:,} passages truncated by the encoder"
+            if part.drift is not None and abs(part.drift - 1) > 0.1:
+                line += (
+                    f", average length is {part.drift:.2f} times the one pinned at the first "
+                    "build (build again to refresh it)"
+                )
+            lines.append(line)
+        if self.rejected_count:
+            lines.append(f"  {self.rejected_count:,} records rejected, see {self.rejects_file}")
+            lines += [f"    {count:,} x {reason}" for reason, count in self.rejected.items()]
+        lines += [f"  warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)

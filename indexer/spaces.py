@@ -1,0 +1,80 @@
+"""Spaces as a user asks for them: named encoder expressions, and the encoders these make."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from encoders.base import DocumentEncoder
+from encoders.expression import PartExpression, parse_expression
+from encoders.registry import create_encoder
+from indexer.errors import IndexerError
+from indexer.format.manifest import SpaceEntry
+
+DEFAULT_SPACE = "default"
+DEFAULT_ENCODER = "english-bm25"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class SpacePart:
+    """A part and the encoder that fills it."""
+
+    expression: PartExpression
+    encoder: DocumentEncoder
+
+    @property
+    def name(self) -> str:
+        """Name of the part, unique in its space."""
+        return self.expression.part_name
+
+
+def create_spaces(expressions: Mapping[str, str]) -> dict[str, tuple[SpacePart, ...]]:
+    """Makes the encoders of each space.
+
+    Args:
+        expressions: Encoder expressions by the space's name.
+
+    Raises:
+        IndexerError: A space's name is not made of letters, digits, ``-`` and ``_``.
+        encoders.errors.EncoderError: An expression or an encoder is not valid.
+    """
+    spaces = {}
+    for name, text in expressions.items():
+        if not _NAME.fullmatch(name):
+            raise IndexerError(
+                f"a space's name consists of letters, digits, '-' and '_', got {name!r}."
+            )
+        spaces[name] = tuple(
+            SpacePart(part, create_encoder(part.name, part.argument))
+            for part in parse_expression(text)
+        )
+    return spaces
+
+
+def reopen_spaces(entries: Mapping[str, SpaceEntry]) -> dict[str, tuple[SpacePart, ...]]:
+    """Makes the encoders of an existing index again, under the specs that it records.
+
+    Raises:
+        IndexerError: An encoder's files have changed since, so that new rows would not fit.
+    """
+    spaces = {}
+    for space, entry in entries.items():
+        parts = []
+        for part in entry.parts:
+            recorded = part.encoder
+            if recorded.kind == "bm25":
+                encoder = create_encoder(recorded.name, **recorded.parameters)
+            else:
+                encoder = create_encoder(recorded.name, recorded.argument)
+            if dict(encoder.spec.parameters) != recorded.parameters:
+                raise IndexerError(
+                    f"the encoder of part {part.name!r} ({recorded.argument}) differs from the "
+                    "one that built this index. Restore its files, or build the index again."
+                )
+            expression = PartExpression(part.weight, recorded.name, recorded.argument, part.name)
+            parts.append(SpacePart(expression, encoder))
+        spaces[space] = tuple(parts)
+    return spaces

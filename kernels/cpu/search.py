@@ -1,0 +1,113 @@
+"""Searching one segment's postings: scratch memory, the scoring kernel, and the order of hits."""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.cpu.scoring import search_segment
+
+_scratch = threading.local()
+
+
+class WindowedPostings(Protocol):
+    """Arrays of the windowed layout; ``kernels.cpu.scoring.search_segment`` describes each."""
+
+    @property
+    def posting_start(self) -> NDArray[np.int64]: ...  # noqa: D102
+    @property
+    def local_ids(self) -> NDArray[np.uint16]: ...  # noqa: D102
+    @property
+    def impacts(self) -> NDArray[np.uint8]: ...  # noqa: D102
+    @property
+    def rare_windows(self) -> NDArray[np.uint16]: ...  # noqa: D102
+    @property
+    def rare_start(self) -> NDArray[np.int64]: ...  # noqa: D102
+    @property
+    def directory(self) -> NDArray[np.int32]: ...  # noqa: D102
+    @property
+    def window_start(self) -> NDArray[np.uint32]: ...  # noqa: D102
+    @property
+    def window_max(self) -> NDArray[np.uint8]: ...  # noqa: D102
+    @property
+    def columns(self) -> NDArray[np.uint8]: ...  # noqa: D102
+    @property
+    def column_max(self) -> NDArray[np.uint8]: ...  # noqa: D102
+    @property
+    def max_impact(self) -> NDArray[np.uint8]: ...  # noqa: D102
+    @property
+    def window_bits(self) -> int: ...  # noqa: D102
+    @property
+    def row_count(self) -> int: ...  # noqa: D102
+
+
+def search_postings(
+    postings: WindowedPostings,
+    dimensions: NDArray[np.int64],
+    weights: NDArray[np.int64],
+    k: int,
+    alive: NDArray[np.uint8] | None = None,
+    threshold: int = 0,
+    *,
+    wide: bool = False,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The best ``k`` rows: integer scores int64[m] and rows int64[m], best first.
+
+    Equal scores are ordered by ascending row. Safe to call from several threads.
+
+    Args:
+        postings: One segment's postings of one space.
+        dimensions: int64[q] distinct dimensions.
+        weights: int64[q] query weights >= 1, whose sum times 255 stays below 2**31, or below
+            2**53 with ``wide``.
+        k: Most rows.
+        alive: uint8 per row, 0 excludes; ``None`` or an empty array excludes none.
+        threshold: Only scores above it count.
+        wide: Accumulate in 64 bits.
+    """
+    k = min(k, postings.row_count)
+    scores = np.empty(k, dtype=np.int64)
+    rows = np.empty(k, dtype=np.int64)
+    if k == 0 or len(dimensions) == 0:
+        return scores[:0], rows[:0]
+    found = search_segment(
+        postings.posting_start,
+        postings.local_ids,
+        postings.impacts,
+        postings.rare_windows,
+        postings.rare_start,
+        postings.directory,
+        postings.window_start,
+        postings.window_max,
+        postings.columns,
+        postings.column_max,
+        postings.max_impact,
+        postings.window_bits,
+        postings.row_count,
+        dimensions,
+        weights,
+        _NONE_EXCLUDED if alive is None else alive,
+        k,
+        threshold,
+        _accumulator(postings.window_bits, wide),
+        scores,
+        rows,
+    )
+    order = np.lexsort((rows[:found], -scores[:found]))
+    return scores[order], rows[order]
+
+
+_NONE_EXCLUDED = np.zeros(0, dtype=np.uint8)
+
+
+def _accumulator(window_bits: int, wide: bool) -> NDArray:
+    """This thread's scratch memory: the kernel finds it all zeros and leaves it so."""
+    key = f"{'wide' if wide else 'narrow'}_{window_bits}"
+    found = getattr(_scratch, key, None)
+    if found is None:
+        found = np.zeros(1 << window_bits, dtype=np.int64 if wide else np.int32)
+        setattr(_scratch, key, found)
+    return found

@@ -1,0 +1,152 @@
+"""``indexer search``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from retriever.results import Hit, Results
+from retriever.searcher import Searcher, open_index
+
+
+@click.command()
+@click.argument("index", type=click.Path(path_type=Path))
+@click.argument("query", nargs=-1)
+@click.option("-k", "--top-k", "k", default=10, show_default=True, help="Most hits.")
+@click.option("--offset", default=0, help="Hits to skip.")
+@click.option("--space", help="Name of the space to search.")
+@click.option("--part-weight", "weights", multiple=True, metavar="PART=W", help="Weight of a part.")
+@click.option("--filter", "condition", metavar="JSON", help='{"field": "year", "gte": 2000}')
+@click.option("--min-score", type=float, help="Leave out hits that score less.")
+@click.option("--explain", is_flag=True, help="Show each term's share of the score.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per hit.")
+@click.option(
+    "--queries",
+    type=click.File(),
+    help="Many queries: QUERY_ID<tab>QUERY a line; - for stdin. Prints a TREC run.",
+)
+@click.option("--threads", default=1, show_default=True, help="Threads for --queries.")
+def search(
+    index: Path,
+    query: tuple[str, ...],
+    k: int,
+    offset: int,
+    space: str | None,
+    weights: tuple[str, ...],
+    condition: str | None,
+    min_score: float | None,
+    explain: bool,
+    as_json: bool,
+    queries: click.utils.LazyFile | None,
+    threads: int,
+) -> None:
+    """Search an index.
+
+    QUERY is words. With --queries FILE many are answered and a TREC run is printed.
+    """
+    options = {
+        "space": space,
+        "part_weights": _part_weights(weights),
+        "filter": _json(condition),
+        "min_score": min_score,
+        "offset": offset,
+    }
+    if bool(query) == (queries is not None):
+        raise click.UsageError("give a query in words, or many with --queries FILE.")
+    with open_index(index) as searcher:
+        if queries is not None:
+            _print_run(searcher, queries, k, threads, options)
+            return
+        results = searcher.search(
+            " ".join(query), k, explain=True, highlight=not as_json, **options  # type: ignore[arg-type]
+        )
+        if as_json:
+            for hit in results.hits:
+                kept = hit if explain else dataclasses.replace(hit, explanation=None)
+                click.echo(json.dumps(dataclasses.asdict(kept), ensure_ascii=False))
+        else:
+            _print_hits(searcher, results, explain)
+
+
+def _print_hits(searcher: Searcher, results: Results, explain: bool) -> None:
+    if not results.hits:
+        click.echo("no document matches")
+    for hit in results.hits:
+        document = searcher.document(hit.doc_id)
+        title = f"  {document.title}" if document.title and document.title != hit.doc_id else ""
+        click.echo(
+            click.style(f"{hit.rank:>3}. {hit.doc_id}", bold=True) + f"  {hit.score:.3f}{title}"
+        )
+        for snippet in hit.snippets or ():
+            if snippet.field == "text":
+                click.echo("     " + _marked(snippet.text, snippet.matches))
+        click.echo(click.style("     matched: " + _terms(hit, explain), dim=True))
+    total = results.total
+    click.echo(
+        f"{'at least ' if total.relation == 'gte' else ''}{total.value:,} matching documents, "
+        f"{results.took_ms:.1f} ms",
+        err=True,
+    )
+
+
+def _marked(text: str, matches: tuple[tuple[int, int], ...]) -> str:
+    pieces = []
+    last = 0
+    for start, end in matches:
+        pieces += [text[last:start], click.style(text[start:end], fg="yellow", bold=True)]
+        last = end
+    pieces.append(text[last:])
+    return " ".join("".join(pieces).split())
+
+
+def _terms(hit: Hit, explain: bool) -> str:
+    terms = hit.explanation or ()
+    if not explain:
+        return ", ".join(dict.fromkeys(term.term for term in terms))
+    return ", ".join(
+        f"{term.term} {term.contribution:.3f}"
+        f" = {term.query_weight:.3f} x {term.document_weight:.3f}"
+        f" ({term.part}{'' if term.in_text else ', expanded'})"
+        for term in terms
+    )
+
+
+def _print_run(
+    searcher: Searcher,
+    queries: click.utils.LazyFile,
+    k: int,
+    threads: int,
+    options: dict,
+) -> None:
+    rows = [line.rstrip("\n").partition("\t") for line in queries if line.strip()]
+    if any(not tab for _, tab, _ in rows):
+        raise click.UsageError("each line of --queries is QUERY_ID<tab>QUERY.")
+    texts = [text for _, _, text in rows]
+    found = searcher.search_batch(texts, k, threads=threads, **options)
+    for (query_id, _, _), results in zip(rows, found, strict=True):
+        for hit in results.hits:
+            sys.stdout.write(f"{query_id} Q0 {hit.doc_id} {hit.rank} {hit.score:.6f} winnow\n")
+
+
+def _part_weights(texts: tuple[str, ...]) -> dict[str, float] | None:
+    weights = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            raise click.UsageError(f"--part-weight takes PART=NUMBER, got {text!r}.") from None
+    return weights or None
+
+
+def _json(text: str | None) -> dict | None:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"--filter is not JSON: {error}.") from None

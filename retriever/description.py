@@ -1,0 +1,79 @@
+"""An index described for its users."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from retriever.snapshot import Snapshot
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PartDescription(_Model):
+    """One part of a space."""
+
+    name: str
+    weight: float
+    encoder: str
+    vocabulary: str
+    query_table: str
+    scale: float
+
+
+class SpaceDescription(_Model):
+    """One space."""
+
+    parts: list[PartDescription]
+
+
+class IndexDescription(_Model):
+    """What an index holds."""
+
+    name: str
+    path: str
+    format_version: str
+    generation: int
+    created_at: str
+    document_count: int
+    passage_count: int
+    segment_count: int
+    size_bytes: int
+    default_space: str
+    spaces: dict[str, SpaceDescription]
+    fields: dict[str, str]
+
+
+def describe(snapshot: Snapshot) -> IndexDescription:
+    """Describes one generation of an index."""
+    manifest = snapshot.manifest
+    spaces = {}
+    for name, space in manifest.spaces.items():
+        parts = [
+            PartDescription(
+                name=part.name,
+                weight=part.weight,
+                encoder=part.encoder.name
+                + (f":{part.encoder.argument}" if part.encoder.argument else ""),
+                vocabulary=str(part.encoder.vocabulary),
+                query_table=part.query.table,
+                scale=part.scale,
+            )
+            for part in space.parts
+        ]
+        spaces[name] = SpaceDescription(parts=parts)
+    return IndexDescription(
+        name=snapshot.index.name.removesuffix(".winnow"),
+        path=str(snapshot.index),
+        format_version=manifest.version,
+        generation=manifest.generation,
+        created_at=manifest.created_at,
+        document_count=manifest.document_count,
+        passage_count=manifest.row_count,
+        segment_count=len(manifest.segments),
+        size_bytes=snapshot.size_bytes,
+        default_space=manifest.default_space,
+        spaces=spaces,
+        fields=dict(manifest.fields),
+    )

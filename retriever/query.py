@@ -1,0 +1,111 @@
+"""From a question to integer query weights, without a neural network.
+
+``tokens -> table lookup -> aggregate``: the table is the idf of the indexed text or a
+checkpoint's published weights. The weight of a part multiplies its table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retriever.errors import QueryError
+
+MAX_IMPACT = 255
+
+NARROW_TERMS = 4096
+"""Up to this many terms scores fit 31 bits with a relative rounding error below 1e-6."""
+
+
+@dataclass(frozen=True)
+class SparseVector:
+    """A query given as weights instead of text.
+
+    Attributes:
+        weights: Weight per token. For a space of several parts a token counts in every part
+            that knows it.
+        indices: Weight per dimension number, for a space of one part with a fixed vocabulary.
+
+    >>> SparseVector({"weather": 4.57, "ny": 5.77}).weights["ny"]
+    5.77
+    """
+
+    weights: Mapping[str, float]
+    indices: Mapping[int, float] | None = None
+
+    @classmethod
+    def from_indices(cls, indices: Sequence[int], values: Sequence[float]) -> SparseVector:
+        """A query over dimension numbers.
+
+        Raises:
+            QueryError: The sequences differ in length or repeat a number.
+        """
+        if len(indices) != len(values):
+            raise QueryError(
+                f"'indices' and 'values' must be equally long, got {len(indices)} and "
+                f"{len(values)}."
+            )
+        if len(set(indices)) != len(indices):
+            raise QueryError("'indices' must not repeat a dimension; add its values up.")
+        return cls({}, dict(zip(map(int, indices), map(float, values), strict=True)))
+
+    def __post_init__(self) -> None:
+        for key, value in [*self.weights.items(), *(self.indices or {}).items()]:
+            if not math.isfinite(value):
+                raise QueryError(f"the weight of {key!r} must be a finite number, got {value}.")
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTerm:
+    """One token of a query, looked up.
+
+    Attributes:
+        part: Name of its part.
+        term: The token as text.
+        weight: Query weight times the part's weight.
+        scale: Document weight of one impact step.
+        dimensions: Its dimension in each segment's space, -1 where it has none.
+    """
+
+    part: str
+    term: str
+    weight: float
+    scale: float
+    dimensions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class IntegerQuery:
+    """Query terms with integer weights.
+
+    Attributes:
+        terms: Terms of positive weight.
+        weights: int64[q], ``rint(weight * scale * factor)``, at least 1.
+        factor: Integer score of a float score of 1.
+        wide: Whether scores need 64-bit accumulators.
+    """
+
+    terms: tuple[QueryTerm, ...]
+    weights: NDArray[np.int64]
+    factor: float
+    wide: bool
+
+
+def integer_query(terms: Sequence[QueryTerm]) -> IntegerQuery:
+    """Rounds query weights once, so that every sum of them is exact.
+
+    The factor is the largest that keeps the highest possible score within the accumulator.
+    """
+    kept = tuple(term for term in terms if term.weight > 0)
+    wide = len(kept) > NARROW_TERMS
+    if not kept:
+        return IntegerQuery((), np.zeros(0, dtype=np.int64), 1.0, wide)
+    products = np.array([term.weight * term.scale for term in kept])
+    room = (2**53 if wide else 2**31 - 1) / MAX_IMPACT - 2 * len(kept)
+    factor = room / float(products.sum())
+    weights = np.maximum(np.rint(products * factor), 1).astype(np.int64)
+    return IntegerQuery(kept, weights, factor, wide)

@@ -1,0 +1,275 @@
+"""The searcher: one open index, shared by any number of threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.format.manifest import read_manifest
+from retriever.description import IndexDescription, describe
+from retriever.errors import DocumentNotFoundError, QueryError
+from retriever.explain import explain as explain_passage
+from retriever.filters import document_mask
+from retriever.highlight import highlight as highlight_passage
+from retriever.query import IntegerQuery, SparseVector, integer_query
+from retriever.ranking import RankedPassage, count_documents, rank
+from retriever.results import Hit, Results, Snippet, StoredDocument, TermContribution, Total
+from retriever.snapshot import Snapshot, open_snapshot
+from retriever.space import SpaceView
+
+MAX_K = 1 << 24
+
+
+class Searcher:
+    """Searches one generation of an index, exactly.
+
+    Ids, order and scores are those of scoring every stored impact; equal scores are ranked by
+    order of arrival. Safe to share between threads: a search runs against the snapshot that it
+    started with, and holds no lock.
+
+    >>> from indexer.build import build
+    >>> from encoders.base import Document
+    >>> _ = build([Document("a", "A red apple"), Document("b", "A green pear")], "fruit.winnow")
+    >>> with Searcher("fruit.winnow") as searcher:
+    ...     [hit.doc_id for hit in searcher.search("apples").hits]
+    ['a']
+    """
+
+    def __init__(self, path: str | Path, *, memory_map: bool = True) -> None:
+        """Opens an index.
+
+        Args:
+            path: Its directory.
+            memory_map: Map files instead of reading them into memory.
+
+        Raises:
+            indexer.errors.IndexNotFoundError: There is no index.
+            indexer.errors.IndexCorruptError: A file is missing or damaged.
+            indexer.errors.IncompatibleIndexError: It has another format version.
+        """
+        self.path = Path(path)
+        self._memory_map = memory_map
+        self._snapshot = open_snapshot(self.path, memory_map=memory_map)
+        self._refreshing = threading.Lock()
+
+    @classmethod
+    def open(cls, path: str | Path, *, memory_map: bool = True) -> Self:
+        """The same as calling the class."""
+        return cls(path, memory_map=memory_map)
+
+    @property
+    def generation(self) -> int:
+        """Generation of the index that searches see."""
+        return self._snapshot.manifest.generation
+
+    def search(
+        self,
+        query: str | SparseVector,
+        k: int = 10,
+        *,
+        space: str | None = None,
+        part_weights: Mapping[str, float] | None = None,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002 - the word that users expect
+        offset: int = 0,
+        min_score: float | None = None,
+        explain: bool = False,
+        highlight: bool = False,
+        count_total: bool = False,
+    ) -> Results:
+        """The best documents for a query.
+
+        Args:
+            query: Text, or a sparse vector.
+            k: Most hits; 0 gives none, more than there are documents gives all that match.
+            space: Name of a space; the index's default one otherwise.
+            part_weights: Weights of parts in place of the index's own.
+            filter: Condition on metadata, see ``retriever.filters``; excludes before ranking.
+            offset: Hits to skip.
+            min_score: Leave out documents that score less.
+            explain: Give each term's share of the score.
+            highlight: Give snippets with matches.
+            count_total: Count all matching documents, at the cost of reading all postings.
+
+        Raises:
+            QueryError: An option is out of range; its subclasses name unknown spaces, parts and
+                fields.
+        """
+        started = time.perf_counter()
+        _check(query, k, offset, min_score)
+        snapshot = self._snapshot
+        view = snapshot.space(space)
+        terms = integer_query(view.terms(query, part_weights))
+        alive = snapshot.alive if filter is None else _filtered(snapshot, filter)
+        ranked: list[RankedPassage] = []
+        wanted = offset + k if k else 0
+        if terms.terms and wanted:
+            threshold = 0 if min_score is None else _threshold(min_score, terms.factor)
+            ranked = rank(snapshot, view, terms, wanted, alive, threshold)
+        hits = tuple(
+            _hit(snapshot, view, terms, passage, number + 1, explain, highlight)
+            for number, passage in enumerate(ranked[offset:], offset)
+        )
+        if count_total and terms.terms:
+            total = Total(count_documents(snapshot, view, terms, alive), "eq")
+        else:
+            complete = not terms.terms or (len(ranked) < wanted and min_score is None)
+            total = Total(len(ranked), "eq" if complete else "gte")
+        return Results(hits, total, 1000 * (time.perf_counter() - started))
+
+    def search_batch(
+        self,
+        queries: Sequence[str | SparseVector],
+        k: int = 10,
+        *,
+        threads: int = 1,
+        **options: Any,
+    ) -> list[Results]:
+        """Results of many queries, in order; kernels of different threads run in parallel.
+
+        Args:
+            queries: Texts or vectors.
+            k: Most hits per query.
+            threads: Queries at a time.
+            **options: As for :meth:`search`.
+        """
+        if threads <= 1 or len(queries) < 2:
+            return [self.search(query, k, **options) for query in queries]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(lambda query: self.search(query, k, **options), queries))
+
+    def document(self, doc_id: str) -> StoredDocument:
+        """A stored document.
+
+        Raises:
+            DocumentNotFoundError: The index holds none of this id.
+        """
+        snapshot = self._snapshot
+        found = snapshot.locate(doc_id)
+        if found is None:
+            raise DocumentNotFoundError(f"the index holds no document {doc_id!r:.200}.")
+        number, doc_num = found
+        store = snapshot.segments[number].documents
+        return StoredDocument(
+            doc_id, store.title(doc_num), store.text(doc_num), store.metadata(doc_num)
+        )
+
+    def documents(self, doc_ids: Sequence[str]) -> list[StoredDocument]:
+        """Stored documents, in the order of their ids.
+
+        Raises:
+            DocumentNotFoundError: The index does not hold one of them.
+        """
+        return [self.document(doc_id) for doc_id in doc_ids]
+
+    def description(self) -> IndexDescription:
+        """What the index holds."""
+        return describe(self._snapshot)
+
+    def refresh(self) -> bool:
+        """Moves to the newest generation; ``True`` if that is another one.
+
+        Searches under way finish on the generation they started with.
+        """
+        with self._refreshing:
+            if read_manifest(self.path).generation == self.generation:
+                return False
+            self._snapshot = open_snapshot(self.path, memory_map=self._memory_map)
+            return True
+
+    def close(self) -> None:
+        """Gives up nothing that another thread may use: maps go with the last reference."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_index(path: str | Path, *, memory_map: bool = True) -> Searcher:
+    """Opens an index; see :class:`Searcher`."""
+    return Searcher(path, memory_map=memory_map)
+
+
+def _check(query: object, k: object, offset: object, min_score: object) -> None:
+    if not isinstance(query, str | SparseVector):
+        raise QueryError(f"a query is text or a SparseVector, got {type(query).__name__}.")
+    for name, value in (("k", k), ("offset", offset)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise QueryError(f"{name} must be an integer, got {value!r:.80}.")
+        if not 0 <= value <= MAX_K:
+            raise QueryError(f"{name} must lie between 0 and {MAX_K}, got {value}.")
+    if min_score is not None and (
+        isinstance(min_score, bool)
+        or not isinstance(min_score, int | float)
+        or not np.isfinite(min_score)
+    ):
+        raise QueryError(f"min_score must be a finite number, got {min_score!r:.80}.")
+
+
+def _threshold(min_score: float, factor: float) -> int:
+    """The integer score just below the lowest that counts."""
+    return max(0, min(int(np.ceil(min_score * factor)) - 1, 2**62))
+
+
+def _filtered(snapshot: Snapshot, condition: Mapping[str, Any]) -> list[NDArray[np.uint8]]:
+    """Per segment, which rows are neither deleted nor filtered out."""
+    alive = []
+    for number, segment in enumerate(snapshot.segments):
+        mask = document_mask(
+            condition,
+            segment.documents.columns,
+            snapshot.manifest.fields,
+            segment.entry.document_count,
+        )
+        rows = segment.expand(mask)
+        if len(snapshot.alive[number]):
+            rows = rows & snapshot.alive[number]
+        alive.append(np.ascontiguousarray(rows))
+    return alive
+
+
+def _hit(
+    snapshot: Snapshot,
+    view: SpaceView,
+    query: IntegerQuery,
+    passage: RankedPassage,
+    rank_number: int,
+    explain: bool,
+    highlight: bool,
+) -> Hit:
+    segment = snapshot.segments[passage.segment]
+    doc_id = segment.doc_ids[passage.doc_num]
+    score = passage.score / query.factor
+    if not (explain or highlight or segment.passage_span is not None):
+        return Hit(doc_id, score, rank_number)
+    span = snapshot.passage(passage.segment, passage.row)
+    explanation: tuple[TermContribution, ...] | None = None
+    snippets: tuple[Snippet, ...] | None = None
+    if explain or highlight:
+        explanation = explain_passage(snapshot, view, query, passage.segment, passage.row)
+    if highlight:
+        store = segment.documents
+        terms = {
+            name: (
+                part.analyzer,
+                {c.term: c.contribution for c in explanation or () if c.part == name},
+            )
+            for name, part in view.parts.items()
+        }
+        text = store.text(passage.doc_num)[slice(*span)]
+        snippets = highlight_passage(store.title(passage.doc_num), text, terms)
+    return Hit(doc_id, score, rank_number, span, explanation if explain else None, snippets)

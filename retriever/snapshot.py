@@ -1,0 +1,99 @@
+"""One generation of an index, open: what a search runs against from start to end."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from indexer.errors import IndexCorruptError
+from indexer.format.commit import SEGMENTS
+from indexer.format.manifest import Manifest, read_manifest
+from indexer.format.segment import Segment, check_sizes
+from retriever.errors import UnknownSpaceError
+from retriever.space import SpaceView
+
+ATTEMPTS = 5
+
+
+class Snapshot:
+    """Segments and spaces of one manifest. Immutable, shared by threads.
+
+    Raises:
+        IndexCorruptError: A file is missing or damaged.
+    """
+
+    def __init__(self, index: Path, manifest: Manifest, *, memory_map: bool = True) -> None:
+        self.index = index
+        self.manifest = manifest
+        check_sizes(index, manifest.files)
+        self.segments = [
+            Segment(index, entry, manifest.spaces, memory_map=memory_map)
+            for entry in manifest.segments
+        ]
+        self.spaces = {
+            name: SpaceView(index, name, entry, self.segments, manifest.row_count)
+            for name, entry in manifest.spaces.items()
+        }
+        self.alive = [segment.alive_rows for segment in self.segments]
+
+    def space(self, name: str | None) -> SpaceView:
+        """A space by name, the default one for ``None``.
+
+        Raises:
+            UnknownSpaceError: There is none of this name.
+        """
+        found = self.spaces.get(name or self.manifest.default_space)
+        if found is None:
+            raise UnknownSpaceError(
+                f"the index has no space {name!r}; it has {', '.join(map(repr, self.spaces))}."
+            )
+        return found
+
+    def locate(self, doc_id: str) -> tuple[int, int] | None:
+        """Segment and document number of a live document."""
+        for number, segment in enumerate(self.segments):
+            doc_num = segment.doc_ids.find(doc_id)
+            if doc_num >= 0 and segment.is_alive(doc_num):
+                return number, doc_num
+        return None
+
+    def ordinal(self, segment: int, row: int) -> int:
+        """Order of arrival of a passage's document."""
+        reader = self.segments[segment]
+        return int(reader.ordinals[reader.document_of(row)])
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.manifest.all_files().values())
+
+    @cached_property
+    def is_split(self) -> bool:
+        """Whether any document has more than one passage."""
+        return any(segment.entry.split for segment in self.segments)
+
+    def passage(self, segment: int, row: int) -> tuple[int, int]:
+        """(start, end) of a passage in its document's text."""
+        spans = self.segments[segment].passage_span
+        if spans is None:
+            return 0, len(self.segments[segment].documents.text(row))
+        start, end = np.asarray(spans[row][:2]).tolist()
+        return start, end
+
+
+def open_snapshot(index: Path, *, memory_map: bool = True) -> Snapshot:
+    """Opens the current generation.
+
+    A writer may replace it between reading the manifest and opening the files: then the files are
+    gone, the manifest is a newer one, and opening starts again.
+    """
+    for _ in range(ATTEMPTS):
+        manifest = read_manifest(index)
+        try:
+            return Snapshot(index, manifest, memory_map=memory_map)
+        except IndexCorruptError:
+            if read_manifest(index).generation == manifest.generation:
+                raise
+    raise IndexCorruptError(index / SEGMENTS, f"it changed {ATTEMPTS} times while being opened")

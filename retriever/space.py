@@ -1,0 +1,202 @@
+"""One space of an open index: looks query tokens up and scores segments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.query.analyzer import Analyzer, create_analyzer
+from encoders.query.idf import idf
+from encoders.query.tokenizer import WordPieceTokenizer
+from indexer.format.arrays import read_array
+from indexer.format.manifest import PartEntry, SpaceEntry
+from indexer.format.segment import Segment
+from kernels.cpu.search import search_postings
+from retriever.errors import QueryError, UnknownPartError
+from retriever.query import IntegerQuery, QueryTerm, SparseVector
+
+CACHED_TERMS = 1 << 16
+
+
+class SpacePartView:
+    """The query side of one part over all segments of a snapshot."""
+
+    def __init__(
+        self, index: Path, space: str, entry: PartEntry, segments: Sequence[Segment], rows: int
+    ) -> None:
+        self.entry = entry
+        self._segments = [segment.spaces[space].parts[entry.name] for segment in segments]
+        self._row_count = rows
+        self._cache: dict[str | int, tuple[float, tuple[int, ...]]] = {}
+        tokenizer_json = None
+        if entry.query.tokenizer_file:
+            tokenizer_json = (index / entry.query.tokenizer_file).read_bytes()
+        self.analyzer: Analyzer = create_analyzer(entry.query.analyzer, tokenizer_json)
+        self.tokenizer: WordPieceTokenizer | None = None
+        if entry.encoder.vocabulary != "open" and tokenizer_json is not None:
+            self.tokenizer = WordPieceTokenizer(tokenizer_json)
+        self._table: NDArray[np.float32] | None = None
+        if entry.query.table == "published" and entry.query.table_file:
+            self._table = read_array(index / entry.query.table_file, np.float32)
+
+    def terms(self, query: str | SparseVector, part_weight: float) -> list[QueryTerm]:
+        """Looks the tokens of a query up; tokens that no document knows are left out."""
+        if isinstance(query, SparseVector):
+            return self._vector_terms(query, part_weight)
+        counts: Counter[str] | Counter[int]
+        if self.tokenizer is not None:
+            counts = Counter(self.tokenizer.ids(query))
+        else:
+            counts = Counter(self.analyzer.tokens(query))
+        repeated = self.entry.encoder.aggregation == "sum"
+        result = []
+        for key, count in counts.items():
+            weight, dimensions = self._look_up(key)
+            if weight > 0:
+                weight *= part_weight * (count if repeated else 1)
+                result.append(self._term(key, weight, dimensions))
+        return result
+
+    def _vector_terms(self, query: SparseVector, part_weight: float) -> list[QueryTerm]:
+        weights: dict[str | int, float] = {}
+        for token, weight in query.weights.items():
+            key: str | int | None = token
+            if self.tokenizer is not None:
+                key = self.tokenizer.id(token)
+            if key is not None:
+                weights[key] = weight
+        if query.indices is not None:
+            if self.entry.encoder.vocabulary == "open":
+                raise QueryError(
+                    f"part {self.entry.name!r} has an open vocabulary: give a query vector as "
+                    "tokens with weights, not as dimension numbers."
+                )
+            weights.update(query.indices)
+        result = []
+        for key, weight in weights.items():
+            dimensions = self._look_up(key)[1]
+            if weight > 0 and max(dimensions, default=-1) >= 0:
+                result.append(self._term(key, weight * part_weight, dimensions))
+        return result
+
+    def _term(self, key: str | int, weight: float, dimensions: tuple[int, ...]) -> QueryTerm:
+        text = key if isinstance(key, str) else self.token(key)
+        return QueryTerm(self.entry.name, text, weight, self.entry.scale, dimensions)
+
+    def token(self, dimension: int) -> str:
+        """Text of a fixed vocabulary's dimension."""
+        if self.tokenizer is None or dimension >= self.tokenizer.vocab_size:
+            return str(dimension)
+        return self.tokenizer.token(dimension)
+
+    def _look_up(self, key: str | int) -> tuple[float, tuple[int, ...]]:
+        """Table weight of a token and its dimension in each segment."""
+        found = self._cache.get(key)
+        if found is None:
+            if isinstance(key, str):
+                local = [part.terms.find(key) if part.terms else -1 for part in self._segments]
+            else:
+                local = [key if 0 <= key < part.size else -1 for part in self._segments]
+            found = (
+                self._weight(key, local),
+                tuple(
+                    number + part.offset if number >= 0 else -1
+                    for number, part in zip(local, self._segments, strict=True)
+                ),
+            )
+            if len(self._cache) >= CACHED_TERMS:
+                self._cache.clear()
+            self._cache[key] = found
+        return found
+
+    def _weight(self, key: str | int, local: list[int]) -> float:
+        if self._table is not None and isinstance(key, int):
+            return float(self._table[key]) if key < len(self._table) else 0.0
+        if all(number < 0 for number in local):
+            return 0.0
+        if self.tokenizer is not None and key in self.tokenizer.special_ids:
+            return 0.0
+        doc_freq = sum(
+            int(part.doc_freq[number])
+            for number, part in zip(local, self._segments, strict=True)
+            if number >= 0
+        )
+        if doc_freq == 0 and isinstance(key, str):
+            return 0.0  # every document that had the term is deleted
+        return float(idf(self._row_count, np.array([min(doc_freq, self._row_count)]))[0])
+
+
+class SpaceView:
+    """All parts of one space over all segments of a snapshot."""
+
+    def __init__(
+        self, index: Path, name: str, entry: SpaceEntry, segments: Sequence[Segment], rows: int
+    ) -> None:
+        self.name = name
+        self.parts = {
+            part.name: SpacePartView(index, name, part, segments, rows) for part in entry.parts
+        }
+        self.postings = [segment.spaces[name].postings for segment in segments]
+
+    def terms(
+        self, query: str | SparseVector, part_weights: Mapping[str, float] | None = None
+    ) -> list[QueryTerm]:
+        """Terms of all parts.
+
+        Args:
+            query: Text, or weights.
+            part_weights: Weight per part in place of the index's own; 0 leaves a part out.
+
+        Raises:
+            UnknownPartError: A weight names no part of this space.
+            QueryError: A weight is negative or not finite.
+        """
+        for name, weight in (part_weights or {}).items():
+            if name not in self.parts:
+                raise UnknownPartError(
+                    f"space {self.name!r} has no part {name!r}; it has "
+                    f"{', '.join(map(repr, self.parts))}."
+                )
+            if not 0 <= weight < float("inf"):
+                raise QueryError(
+                    f"the weight of part {name!r} must be finite and >= 0, got {weight}."
+                )
+        if isinstance(query, SparseVector) and query.indices and len(self.parts) > 1:
+            raise QueryError(
+                f"space {self.name!r} has several parts, whose dimension numbers overlap: give "
+                "the query vector as tokens with weights."
+            )
+        result = []
+        for name, part in self.parts.items():
+            weight = (part_weights or {}).get(name, part.entry.weight)
+            if weight > 0:
+                result += part.terms(query, weight)
+        return result
+
+    def search_segment(
+        self,
+        number: int,
+        query: IntegerQuery,
+        k: int,
+        alive: NDArray[np.uint8],
+        threshold: int = 0,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The best ``k`` rows of a segment: scores and rows, best first.
+
+        Args:
+            number: Position of the segment.
+            query: Integer weights.
+            k: At least 1.
+            alive: uint8 per row, 0 excludes; empty excludes none.
+            threshold: Only scores above it.
+        """
+        known = [i for i, term in enumerate(query.terms) if term.dimensions[number] >= 0]
+        dimensions = np.array([query.terms[i].dimensions[number] for i in known], dtype=np.int64)
+        weights = query.weights if len(known) == len(query.terms) else query.weights[known]
+        return search_postings(
+            self.postings[number], dimensions, weights, k, alive, threshold, wide=query.wide
+        )
