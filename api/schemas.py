@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from api.settings import ServeSettings
-from api.vectors import VECTOR_SCHEMA, parse_vector
+from api.vectors import MAX_WEIGHT, VECTOR_SCHEMA, parse_vector
 from retriever.query import SparseVector
 
 
@@ -44,6 +44,7 @@ BatchQuery = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, VECTOR_SCHEMA]}),
 ]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+PartWeight = Annotated[float, Field(ge=0, le=MAX_WEIGHT)]
 
 
 class SearchOptions(BaseModel):
@@ -58,7 +59,7 @@ class SearchOptions(BaseModel):
     space: str | None = Field(
         None, max_length=200, description="Space to search; default: the first of the index."
     )
-    part_weights: dict[str, Finite] | None = Field(
+    part_weights: dict[str, PartWeight] | None = Field(
         None, max_length=100, description="Weight of each part of the space, by its name."
     )
     filter: dict[str, Any] | None = Field(

@@ -42,6 +42,7 @@ class Engine:
         self._read()
 
     def ask(self, **command: object) -> dict:
+        """Sends one command and waits for the answer."""
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
         return self._read()
@@ -53,6 +54,7 @@ class Engine:
         return json.loads(line)
 
     def close(self) -> None:
+        """Ends the process."""
         self._process.stdin.close()
         self._process.wait()
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from encoders.base import CorpusStatistics, Document, EncoderSpec, QuerySide, SparseRows
 from encoders.errors import EncoderError
-from encoders.query.analyzer import create_analyzer
+from encoders.query.analyzer import ANALYZER_NAMES, create_analyzer
 from encoders.query.tokenizer import default_tokenizer_json
 
 DEFAULT_K1 = 0.9
 DEFAULT_B = 0.4
-
-ANALYZERS = ("english", "english-all-words", "plain", "wordpiece")
+MAX_K1 = 1000
+"""Far past any k1 in use (0.5 to 3); there a score grows linearly with the term's frequency."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class BM25Settings:
 
     Attributes:
         analyzer: Name of the analyzer.
-        k1: How slowly repetitions of a term saturate, >= 0; the default is Anserini's.
+        k1: How slowly repetitions of a term saturate, 0 to 1000; the default is Anserini's.
         b: How much length is normalised, 0 to 1; the default is Anserini's.
         average_length: Mean number of tokens of a row, pinned by ``fit``; ``None`` before.
     """
@@ -38,12 +38,13 @@ class BM25Settings:
     average_length: float | None = None
 
     def __post_init__(self) -> None:
-        if self.analyzer not in ANALYZERS:
+        if self.analyzer not in ANALYZER_NAMES:
             raise EncoderError(
-                f"BM25 has no analyzer {self.analyzer!r}; choose one of {', '.join(ANALYZERS)}."
+                f"BM25 has no analyzer {self.analyzer!r}; choose one of: "
+                f"{', '.join(ANALYZER_NAMES)}."
             )
-        if not (math.isfinite(self.k1) and self.k1 >= 0):
-            raise EncoderError(f"BM25's k1 must be a finite number >= 0, got {self.k1}.")
+        if not 0 <= self.k1 <= MAX_K1:
+            raise EncoderError(f"BM25's k1 must lie between 0 and {MAX_K1}, got {self.k1}.")
         if not 0 <= self.b <= 1:
             raise EncoderError(f"BM25's b must lie between 0 and 1, got {self.b}.")
         if self.average_length is not None and not (

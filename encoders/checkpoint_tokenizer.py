@@ -14,12 +14,20 @@ from encoders.errors import CheckpointError
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
+# Names of the normaliser's settings in tokenizer_config.json and in tokenizer.json.
+_BERT_SETTINGS = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
+
 
 def read_tokenizer_json(directories: Sequence[Path], *, lower_case: bool = False) -> bytes:
     """Content of the tokenizer of the first directory that has one.
 
-    A ``tokenizer.json`` is taken as it is; a ``vocab.txt`` alone (checkpoints of 2021 and
-    before) becomes the WordPiece tokenizer that BERT's original code makes of it.
+    A ``tokenizer.json`` is taken as it is, except that what ``tokenizer_config.json`` says of
+    BERT's normalisation wins over it, as in transformers. A ``vocab.txt`` alone (checkpoints of
+    2021 and before) becomes the WordPiece tokenizer that BERT's original code makes of it.
 
     Args:
         directories: Where to look, in this order.
@@ -31,11 +39,7 @@ def read_tokenizer_json(directories: Sequence[Path], *, lower_case: bool = False
     """
     for directory in directories:
         if (directory / "tokenizer.json").is_file():
-            path = directory / "tokenizer.json"
-            content = path.read_bytes()
-            if lower_case:
-                content = _with_lower_case(read_json_object(path), content)
-            return content
+            return _from_tokenizer_json(directory, lower_case)
         if (directory / "vocab.txt").is_file():
             return _from_vocabulary(directory, lower_case)
     raise CheckpointError(
@@ -44,15 +48,35 @@ def read_tokenizer_json(directories: Sequence[Path], *, lower_case: bool = False
     )
 
 
-def _with_lower_case(tokenizer: dict[str, Any], content: bytes) -> bytes:
-    normalizer = tokenizer.get("normalizer")
+def _from_tokenizer_json(directory: Path, lower_case: bool) -> bytes:
+    content = (directory / "tokenizer.json").read_bytes()
+    tokenizer = read_json_object(directory / "tokenizer.json")
+    before = tokenizer.get("normalizer")
+    normalizer = dict(before) if isinstance(before, dict) else {}
+    if normalizer.get("type") == "BertNormalizer":
+        normalizer |= _bert_settings(directory)
+    if lower_case:
+        normalizer = _with_lower_case(normalizer)
+    if normalizer == (before or {}):
+        return content
+    tokenizer["normalizer"] = normalizer
+    return json.dumps(tokenizer, ensure_ascii=False).encode()
+
+
+def _bert_settings(directory: Path) -> dict[str, Any]:
+    settings = read_json_object(directory / "tokenizer_config.json", missing_is_empty=True)
+    if "Bert" not in str(settings.get("tokenizer_class", "")):
+        return {}
+    return {ours: settings[key] for key, ours in _BERT_SETTINGS.items() if key in settings}
+
+
+def _with_lower_case(normalizer: dict[str, Any]) -> dict[str, Any]:
     steps = [normalizer] if normalizer else []
-    if normalizer and normalizer.get("type") == "Sequence":
+    if normalizer.get("type") == "Sequence":
         steps = list(normalizer.get("normalizers", []))
     if any(step.get("type") == "Lowercase" or step.get("lowercase") for step in steps):
-        return content
-    tokenizer["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *steps]}
-    return json.dumps(tokenizer, ensure_ascii=False).encode()
+        return normalizer
+    return {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *steps]}
 
 
 def _from_vocabulary(directory: Path, lower_case: bool) -> bytes:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from encoders.errors import ExpressionError
@@ -28,9 +28,9 @@ EXAMPLE = "english-bm25 + 0.5*splade:DIR"
 
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
-_WEIGHT = re.compile(r"([^\s*:\"'A-Za-z][^\s*:\"']*|inf|nan|infinity)\s*\*", re.IGNORECASE)
+_WEIGHT = re.compile(r"([0-9.]+[eE]\+[0-9]+|[^\s*:\"'+]+)\s*\*")
 _QUOTED = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'", re.DOTALL)
-_BARE = re.compile(r"(?:(?!\s+\+(?:\s|\Z)).)+", re.DOTALL)
+_BARE = re.compile(r"(?!\+(?:\s|\Z))(?:(?!\s+\+(?:\s|\Z)).)+", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,17 @@ class PartExpression:
         name: Name of its encoder in the registry.
         argument: The encoder's argument, e.g. a checkpoint directory; never empty.
         part_name: Name of the part, unique in its space: the encoder's name, with ``-2``,
-            ``-3``, ... for the second and third part of one encoder.
+            ``-3``, ... behind it for the second and third part of one encoder.
     """
 
     weight: float
     name: str
     argument: str | None = None
     part_name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.part_name:
+            object.__setattr__(self, "part_name", self.name)
 
     def __str__(self) -> str:
         weight = "" if self.weight == 1 else f"{self.weight!r}*"
@@ -118,18 +122,14 @@ def _argument(text: str, position: int) -> tuple[str, int]:
         if match is None:
             raise _error(text, position, "the quote is not closed")
         argument = re.sub(r"\\(.)", r"\1", match[1] or match[2] or "", flags=re.DOTALL)
-        end = match.end()
     else:
-        match = (
-            None if re.compile(r"\+(\s|\Z)").match(text, position) else _BARE.match(text, position)
-        )
+        match = _BARE.match(text, position)
         argument = match[0].rstrip() if match else ""
-        end = match.end() if match else position
         if argument.startswith("~"):
             argument = _expand_home(text, position, argument)
-    if not argument:
+    if not match or not argument:
         raise _error(text, position, "expected an argument after ':'")
-    return argument, end
+    return argument, match.end()
 
 
 def _expand_home(text: str, position: int, argument: str) -> str:
@@ -140,29 +140,25 @@ def _expand_home(text: str, position: int, argument: str) -> str:
 
 
 def _quote(argument: str) -> str:
-    if (
-        argument[:1] in ("~", '"', "'")
-        or not ((match := _BARE.fullmatch(argument)) and match[0].strip() == argument)
-        or re.match(r"\+(\s|\Z)", argument)
-    ):
-        escaped = argument.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return argument
+    bare = _BARE.fullmatch(argument) and argument.strip() == argument
+    if bare and not argument.startswith(("~", '"', "'")):
+        return argument
+    escaped = argument.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _with_part_names(parts: list[PartExpression]) -> tuple[PartExpression, ...]:
-    taken = {part.name for part in parts}
-    first: set[str] = set()
+    encoders = {part.name for part in parts}  # an encoder may itself be called splade-2
+    taken: set[str] = set()
     named: list[PartExpression] = []
     for part in parts:
         part_name = part.name
-        if part_name in first:
-            number = 2
-            while (part_name := f"{part.name}-{number}") in taken:
-                number += 1
-        first.add(part.name)
+        number = 1
+        while part_name in taken or (number > 1 and part_name in encoders):
+            number += 1
+            part_name = f"{part.name}-{number}"
         taken.add(part_name)
-        named.append(PartExpression(part.weight, part.name, part.argument, part_name))
+        named.append(replace(part, part_name=part_name))
     return tuple(named)
 
 

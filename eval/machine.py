@@ -73,6 +73,14 @@ def describe_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> Machine:
     )
 
 
+def load_average() -> float | None:
+    """The one-minute load average, ``None`` where the system does not tell."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
+
+
 def package_versions() -> dict[str, str]:
     """Versions of the ``PACKAGES`` that are installed."""
     versions = {}

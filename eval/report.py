@@ -116,8 +116,12 @@ def _measure_table(results: Sequence[Result], measure: str) -> list[str]:
 
 
 def _times_table(results: Sequence[Result]) -> list[str]:
+    caution = (
+        "Query text in, document ids out; one pass, one thread, systems not interleaved: an "
+        "indication, not a benchmark."
+    )
     lines = [
-        "One pass, one thread, not interleaved: an indication, not a benchmark.",
+        caution,
         "",
         "| collection | system | indexing, s | searching, ms per query |",
         "|---|---|--:|--:|",
@@ -149,11 +153,16 @@ def _notes(results: Results) -> list[str]:
                 f"{where}: {len(result.missing_queries)} judged queries without any document "
                 f"count as 0: {shown}{more}"
             )
-        if result.identical_ids_judged_relevant:
+    for collection in _unique([result.collection for result in results.results]):
+        removed = max(
+            result.identical_ids_judged_relevant
+            for result in results.results
+            if result.collection == collection
+        )
+        if removed:
             notes.append(
-                f"{where}: {result.identical_ids_judged_relevant} of the {result.identical_ids} "
-                "documents removed for having the query's id are judged relevant; if queries and "
-                "documents were numbered apart, use --keep-identical-ids"
+                f"{collection}: {removed} documents removed for having the query's id are judged "
+                "relevant; if queries and documents were numbered apart, use --keep-identical-ids"
             )
     for system in _unique([result.system for result in results.results]):
         of_system = [r for r in results.results if r.system == system and r.status == "ok"]
@@ -166,9 +175,11 @@ def _notes(results: Results) -> list[str]:
     )
     notes.append(f"Protocol: all judged queries, k = {results.k}, {identical}")
     machine = results.machine
+    busy = results.load is not None and results.load > machine.cores
     notes.append(
         f"Machine: {machine.cpu}, {machine.instruction_set}, {machine.cores} cores, Python "
         f"{machine.python}, {machine.system}"
+        + (f"; busy (load {results.load}), which distorts times" if busy else "")
     )
     notes.append("Versions: " + ", ".join(f"{n} {v}" for n, v in results.versions.items()))
     notes.append(f"Command: `{results.command}`")

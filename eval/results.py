@@ -59,7 +59,12 @@ class Result(BaseModel):
 
 
 class Results(BaseModel):
-    """All systems on all collections of one command."""
+    """All systems on all collections of one command.
+
+    Attributes:
+        load: Processes that wanted to run when the command started (one-minute load average);
+            times say little when it exceeds the number of cores. ``None`` where not known.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,6 +75,7 @@ class Results(BaseModel):
     ignore_identical_ids: bool
     measures: list[str]
     machine: Machine
+    load: float | None = None
     versions: dict[str, str]
     results: list[Result]
 

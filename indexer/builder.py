@@ -188,9 +188,7 @@ def delete_documents(index: Path, doc_ids: Iterable[str]) -> DeletionReport:
             generation = current.generation + 1
             changed = without_documents(index, current, found, generation)
             created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            changed = changed.model_copy(
-                update={"generation": generation, "created_at": created}
-            )
+            changed = changed.model_copy(update={"generation": generation, "created_at": created})
             commit_manifest(index, changed)
             remove_unnamed_files(index, changed)
             current = changed

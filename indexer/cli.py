@@ -55,7 +55,7 @@ def _plugins() -> dict[str, str]:
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version=None, package_name="winnow-search", prog_name="indexer")
 def cli() -> None:
-    """Winnow: learned sparse search on plain CPUs.
+    r"""Winnow: learned sparse search on plain CPUs.
 
     \b
     indexer build corpus/            builds corpus.winnow beside it
@@ -97,4 +97,3 @@ def _is_named(error: Exception) -> bool:
         "api",
         "eval",
     }
-

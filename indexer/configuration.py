@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from encoders.query.table import read_idf_json
+from encoders.query.table import read_table
 from encoders.query.tokenizer import WordPieceTokenizer
 from indexer.errors import IndexerError
 from indexer.format.arrays import write_array
@@ -103,8 +103,14 @@ def _query_entry(
         raise IndexerError(
             f"part {part.name!r} has an open vocabulary: its query table is always corpus-idf."
         )
+    path = Path(source)
+    if path.suffix not in (".json", ".txt", ".safetensors") or not path.is_file():
+        raise IndexerError(
+            f"--query-table takes corpus-idf, published, or a file idf.json, "
+            f"query_token_weights.txt or model.safetensors, got {source!r}."
+        )
     tokenizer = WordPieceTokenizer((index / part.query.tokenizer_file).read_bytes())
-    table = read_idf_json(Path(source), tokenizer, int(part.encoder.vocabulary))
+    table = read_table(path, tokenizer, int(part.encoder.vocabulary))
     name = f"{QUERY}/{space}.{part.name}.g{generation}.table.npy"
     write_array(index / name, table.astype(np.float32))
     sync_file(index / name)

@@ -12,10 +12,8 @@ def render(index: Path, manifest: Manifest) -> str:
     """Several lines about one generation."""
     lines = [
         f"{index}",
-        f"  format {manifest.version}, generation {manifest.generation}, "
-        f"committed {manifest.created_at}",
-        f"  {manifest.document_count:,} documents, {manifest.row_count:,} passages, "
-        f"{len(manifest.segments)} segments",
+        f"  format {manifest.version}, generation {manifest.generation}, {manifest.created_at}",
+        f"  {manifest.document_count:,} documents, {manifest.row_count:,} passages",
     ]
     for name, space in manifest.spaces.items():
         default = " (default)" if name == manifest.default_space else ""

@@ -59,9 +59,7 @@ class Passager:
         """Spans per document, and what the encoders see of each span."""
         spans = [self._spans(document) for document in documents]
         passages = [
-            document
-            if len(document_spans) == 1
-            else passage_document(document, span)
+            document if len(document_spans) == 1 else passage_document(document, span)
             for document, document_spans in zip(documents, spans, strict=True)
             for span in document_spans
         ]

@@ -88,8 +88,8 @@ class BuildReport:
         total = sum(self.seconds.values())
         rate = self.documents / total if total else 0
         lines = [
-            f"{self.index}: generation {self.generation}, {self.documents:,} documents added"
-            f" as {self.passages:,} passages in {total:.1f} s ({rate:,.0f} documents/s)",
+            f"{self.index}: generation {self.generation} in {total:.1f} s",
+            f"  {self.documents:,} documents, {self.passages:,} passages, {rate:,.0f} documents/s",
             f"  size {self.size_bytes / 1e6:,.1f} MB"
             + (f", {self.split_documents:,} documents split" if self.split_documents else "")
             + (f", {self.replaced:,} documents replaced" if self.replaced else ""),

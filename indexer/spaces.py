@@ -66,7 +66,7 @@ def reopen_spaces(entries: Mapping[str, SpaceEntry]) -> dict[str, tuple[SpacePar
         for part in entry.parts:
             recorded = part.encoder
             if recorded.kind == "bm25":
-                encoder = create_encoder(recorded.name, **recorded.parameters)
+                encoder = create_encoder(recorded.name, None, **recorded.parameters)
             else:
                 encoder = create_encoder(recorded.name, recorded.argument)
             if dict(encoder.spec.parameters) != recorded.parameters:

@@ -11,9 +11,7 @@ def stored_passage(segment: Segment, row: int) -> Document:
     """The passage of a row: its document, or the document's title with the passage's text."""
     doc_num = segment.document_of(row)
     store = segment.documents
-    document = Document(
-        segment.doc_ids[doc_num], store.text(doc_num), title=store.title(doc_num)
-    )
+    document = Document(segment.doc_ids[doc_num], store.text(doc_num), title=store.title(doc_num))
     if segment.passage_span is None:
         return document
     span = PassageSpan(*(int(offset) for offset in segment.passage_span[row]))

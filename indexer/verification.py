@@ -54,7 +54,8 @@ def verify(index: Path) -> Verification:
             try:
                 _ = Segment(index, entry, manifest.spaces).documents
             except IndexCorruptError as error:
-                name = error.path.relative_to(index) if error.path.is_relative_to(index) else "-"
-                problems.append((str(name), error.reason))
+                inside = error.path.is_relative_to(index)
+                place = error.path.relative_to(index) if inside else error.path
+                problems.append((str(place), error.reason))
     size = sum(entry.size for entry in files.values())
     return Verification(manifest.generation, len(files), size, tuple(problems))

@@ -21,7 +21,8 @@ def score_rows(
             weights[dimension] = weight
     contributions = weights[dimensions] * impacts.astype(np.int64)
     cumulated = np.concatenate([[0], np.cumsum(contributions)])
-    return cumulated[indptr[1:]] - cumulated[indptr[:-1]]
+    scores: NDArray[np.int64] = cumulated[indptr[1:]] - cumulated[indptr[:-1]]
+    return scores
 
 
 def top_k(

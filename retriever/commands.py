@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -41,7 +42,7 @@ def search(
     min_score: float | None,
     explain: bool,
     as_json: bool,
-    queries: click.utils.LazyFile | None,
+    queries: TextIO | None,
     threads: int,
 ) -> None:
     """Search an index.
@@ -62,7 +63,11 @@ def search(
             _print_run(searcher, queries, k, threads, options)
             return
         results = searcher.search(
-            " ".join(query), k, explain=True, highlight=not as_json, **options  # type: ignore[arg-type]
+            " ".join(query),
+            k,
+            explain=True,
+            highlight=not as_json,
+            **options,  # type: ignore[arg-type]
         )
         if as_json:
             for hit in results.hits:
@@ -117,7 +122,7 @@ def _terms(hit: Hit, explain: bool) -> str:
 
 def _print_run(
     searcher: Searcher,
-    queries: click.utils.LazyFile,
+    queries: TextIO,
     k: int,
     threads: int,
     options: dict,

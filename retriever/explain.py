@@ -35,4 +35,3 @@ def explain(
                 )
             )
     return tuple(sorted(result, key=lambda c: (-c.contribution, c.part, c.term)))
-

@@ -69,7 +69,8 @@ def _evaluate(
         raise FilterError(f"the filter is nested more than {MAX_DEPTH} deep; flatten it.")
     if not isinstance(condition, Mapping):
         raise FilterError(
-            f"a filter is an object such as {{'field': 'year', 'gte': 2000}}, got {condition!r:.80}."
+            "a filter is an object such as {'field': 'year', 'gte': 2000}, got "
+            f"{condition!r:.80}."
         )
     keys = set(condition)
     if keys in ({"all"}, {"any"}):

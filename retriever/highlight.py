@@ -59,10 +59,7 @@ def _best_window(text: str, matches: list[tuple[int, int, float]]) -> tuple[int,
     best, best_weight = 0, -1.0
     last = 0
     for first in range(len(matches)):
-        while (
-            last < len(matches)
-            and matches[last][1] - matches[first][0] <= SNIPPET_CHARACTERS
-        ):
+        while last < len(matches) and matches[last][1] - matches[first][0] <= SNIPPET_CHARACTERS:
             last += 1
         words: dict[str, float] = {}
         for begin, end, weight in matches[first : max(last, first + 1)]:

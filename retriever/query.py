@@ -17,6 +17,9 @@ from retriever.errors import QueryError
 
 MAX_IMPACT = 255
 
+SMALLEST_PRODUCT = 1e-200
+"""Below this a term's weight is as good as 0, and its inverse would overflow."""
+
 NARROW_TERMS = 4096
 """Up to this many terms scores fit 31 bits with a relative rounding error below 1e-6."""
 
@@ -100,7 +103,7 @@ def integer_query(terms: Sequence[QueryTerm]) -> IntegerQuery:
 
     The factor is the largest that keeps the highest possible score within the accumulator.
     """
-    kept = tuple(term for term in terms if term.weight > 0)
+    kept = tuple(term for term in terms if term.weight * term.scale > SMALLEST_PRODUCT)
     wide = len(kept) > NARROW_TERMS
     if not kept:
         return IntegerQuery((), np.zeros(0, dtype=np.int64), 1.0, wide)

@@ -47,7 +47,7 @@ def rank(
     while wanted:
         passages, exhausted = _rank_passages(snapshot, space, query, wanted, alive, threshold)
         best = _best_per_document(passages) if snapshot.is_split else passages
-        if len(best) >= k or exhausted:
+        if len(best) >= k or exhausted or wanted == rows:
             return best[:k]
         # Several passages of one document took each other's places: ask for more.
         wanted = min(2 * wanted, rows)

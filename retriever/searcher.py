@@ -222,7 +222,8 @@ def _check(query: object, k: object, offset: object, min_score: object) -> None:
 
 def _threshold(min_score: float, factor: float) -> int:
     """The integer score just below the lowest that counts."""
-    return max(0, min(int(np.ceil(min_score * factor)) - 1, 2**62))
+    lowest = min(max(min_score * factor, 0.0), 2.0**62)
+    return max(0, int(np.ceil(lowest)) - 1)
 
 
 def _filtered(snapshot: Snapshot, condition: Mapping[str, Any]) -> list[NDArray[np.uint8]]:

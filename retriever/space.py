@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from encoders.query.analyzer import Analyzer, create_analyzer
 from encoders.query.idf import idf
+from encoders.query.table import from_corpus
 from encoders.query.tokenizer import WordPieceTokenizer
 from indexer.format.arrays import read_array
 from indexer.format.manifest import PartEntry, SpaceEntry
@@ -20,6 +21,8 @@ from retriever.errors import QueryError, UnknownPartError
 from retriever.query import IntegerQuery, QueryTerm, SparseVector
 
 CACHED_TERMS = 1 << 16
+
+_ZERO = np.zeros(1, dtype=np.int64)
 
 
 class SpacePartView:
@@ -42,6 +45,11 @@ class SpacePartView:
         self._table: NDArray[np.float32] | None = None
         if entry.query.table == "published" and entry.query.table_file:
             self._table = read_array(index / entry.query.table_file, np.float32)
+        elif self.tokenizer is not None:
+            doc_freq = sum((part.doc_freq.astype(np.int64) for part in self._segments), _ZERO)
+            self._table = from_corpus(
+                rows, np.minimum(doc_freq, rows), special_ids=self.tokenizer.special_ids
+            )
 
     def terms(self, query: str | SparseVector, part_weight: float) -> list[QueryTerm]:
         """Looks the tokens of a query up; tokens that no document knows are left out."""
@@ -75,7 +83,8 @@ class SpacePartView:
                     f"part {self.entry.name!r} has an open vocabulary: give a query vector as "
                     "tokens with weights, not as dimension numbers."
                 )
-            weights.update(query.indices)
+            for number, weight in query.indices.items():
+                weights[number] = weight
         result = []
         for key, weight in weights.items():
             dimensions = self._look_up(key)[1]
@@ -115,10 +124,8 @@ class SpacePartView:
 
     def _weight(self, key: str | int, local: list[int]) -> float:
         if self._table is not None and isinstance(key, int):
-            return float(self._table[key]) if key < len(self._table) else 0.0
+            return float(self._table[key]) if 0 <= key < self._table.size else 0.0
         if all(number < 0 for number in local):
-            return 0.0
-        if self.tokenizer is not None and key in self.tokenizer.special_ids:
             return 0.0
         doc_freq = sum(
             int(part.doc_freq[number])

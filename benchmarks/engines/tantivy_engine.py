@@ -19,7 +19,7 @@ def main() -> None:
     """Arguments: folder for the index, file of documents, file of query tokens."""
     folder, documents, queries = map(Path, sys.argv[1:4])
     builder = tantivy.SchemaBuilder()
-    builder.add_unsigned_field("number", fast=True)
+    builder.add_integer_field("number", fast=True)
     builder.add_text_field("body", tokenizer_name="ws", index_option="freq")
     schema = builder.build()
     fresh = not folder.exists()

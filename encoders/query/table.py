@@ -48,7 +48,8 @@ def read_table(path: Path, tokenizer: WordPieceTokenizer, size: int) -> NDArray[
             "vocabulary rows; they are not of one checkpoint, copy all of it from one source."
         )
     readers = {".safetensors": _read_safetensors, ".json": _read_json, ".txt": _read_text}
-    weights = readers[path.suffix](path, tokenizer, size)
+    with np.errstate(over="ignore"):  # What float32 cannot hold is refused below.
+        weights = readers[path.suffix](path, tokenizer, size).astype(np.float32)
     if not np.isfinite(weights).all():
         raise CheckpointError(
             f"{path} holds a NaN or infinite weight at token id "
@@ -94,7 +95,7 @@ def from_corpus(
     return _without(weights, special_ids)
 
 
-def _read_safetensors(path: Path, tokenizer: WordPieceTokenizer, size: int) -> NDArray[np.float32]:
+def _read_safetensors(path: Path, tokenizer: WordPieceTokenizer, size: int) -> NDArray[np.floating]:
     try:
         tensors = dict(deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]
     except (SafetensorError, OSError) as error:
@@ -107,7 +108,7 @@ def _read_safetensors(path: Path, tokenizer: WordPieceTokenizer, size: int) -> N
         raise CheckpointError(
             f"{path} must hold one tensor 'weight' with one dimension, got: {found or 'nothing'}."
         )
-    values = _as_float32(path, tensors["weight"])
+    values = _values(path, tensors["weight"])
     if not tokenizer.vocab_size <= len(values) <= size:
         raise CheckpointError(
             f"{path} has {len(values)} query weights, but the tokenizer has "
@@ -117,16 +118,16 @@ def _read_safetensors(path: Path, tokenizer: WordPieceTokenizer, size: int) -> N
     return np.pad(values, (0, size - len(values)))
 
 
-def _as_float32(path: Path, tensor: dict[str, Any]) -> NDArray[np.float32]:
+def _values(path: Path, tensor: dict[str, Any]) -> NDArray[np.floating]:
     data, kind = tensor["data"], tensor["dtype"]
     if kind == "BF16":  # numpy has no bfloat16: it is the upper half of a float32.
         return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
     if kind not in ("F64", "F32", "F16"):
         raise CheckpointError(f"{path}: 'weight' must hold floating-point numbers, got {kind}.")
-    return np.frombuffer(data, f"<f{int(kind[1:]) // 8}").astype(np.float32)
+    return np.frombuffer(data, f"<f{int(kind[1:]) // 8}")
 
 
-def _read_json(path: Path, tokenizer: WordPieceTokenizer, size: int) -> NDArray[np.float32]:
+def _read_json(path: Path, tokenizer: WordPieceTokenizer, size: int) -> NDArray[np.floating]:
     entries = [(f"token {token!r}", token, weight) for token, weight in _items(path)]
     return _by_token(path, entries, tokenizer, size)
 
@@ -135,7 +136,7 @@ def _items(path: Path) -> Iterable[tuple[str, Any]]:
     return read_json_object(path).items()
 
 
-def _read_text(path: Path, tokenizer: WordPieceTokenizer, size: int) -> NDArray[np.float32]:
+def _read_text(path: Path, tokenizer: WordPieceTokenizer, size: int) -> NDArray[np.floating]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -155,8 +156,8 @@ def _by_token(
     entries: list[tuple[str, str, Any]],
     tokenizer: WordPieceTokenizer,
     size: int,
-) -> NDArray[np.float32]:
-    weights = np.zeros(size, dtype=np.float32)
+) -> NDArray[np.floating]:
+    weights = np.zeros(size)
     unknown: list[str] = []
     for place, token, weight in entries:
         try:
@@ -173,8 +174,8 @@ def _by_token(
             weights[token_id] = value
     if unknown or not entries:
         raise CheckpointError(
-            f"{path} names {len(unknown)} tokens that the tokenizer does not have "
-            f"({', '.join(map(repr, unknown[:_SHOWN]))}); the file and the tokenizer are not of "
+            f"{path} names tokens that the tokenizer does not have ({len(unknown)}, such as "
+            f"{', '.join(map(repr, unknown[:_SHOWN]))}); the file and the tokenizer are not of "
             "one checkpoint, copy all of it from one source."
             if unknown
             else f"{path} holds no weights; copy the file again from the checkpoint's source."

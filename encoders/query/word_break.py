@@ -138,8 +138,12 @@ def _cut(
     """Words of a run that is too long, each the longest that a window of the limit shows."""
     while position < end:
         match = pattern.match(text[position : min(position + MAX_TOKEN_LENGTH, end)])
-        if match is None or is_joiners(match[0]):
+        if match is None:
             position += 1
+        elif is_joiners(match[0]):
+            # A word starts no earlier than where the window shows what the joiners join.
+            joined = _JOINERS.match(text, position, end).end()
+            position = max(position + 1, joined - MAX_TOKEN_LENGTH + 1)
         else:
             yield position, position + match.end()
             position += match.end()

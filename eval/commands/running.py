@@ -96,13 +96,15 @@ def run(
     installed is reported in the table.
     """
     from eval.datasets.beir import open_dataset
-    from eval.machine import describe_machine, package_versions
-    from eval.measures import DEFAULT_MEASURES, parse_measures
+    from eval.machine import describe_machine, load_average, package_versions
+    from eval.measures import DEFAULT_MEASURES, evaluate, parse_measures
     from eval.report import results_table
     from eval.results import FILE_NAME, Results, write_results
     from eval.runner import Protocol, run_system
 
     measures = parse_measures(measure_names or DEFAULT_MEASURES)
+    # A measure that no installed package computes is refused now, not after hours of encoding.
+    evaluate({"query": {"document": 1}}, {"query": [("document", 1.0)]}, measures)
     systems = _systems(indexes, encoders, peers, space, weights, split_documents, quiet)
     datasets = [open_dataset(folder, split) for folder in folders]
     _check_collections(datasets, indexes)
@@ -118,6 +120,7 @@ def run(
         ignore_identical_ids=ignore_identical_ids,
         measures=[str(measure) for measure in measures],
         machine=describe_machine(),
+        load=load_average(),
         versions=package_versions(),
         results=[],
     )
@@ -164,14 +167,15 @@ def _systems(
     systems += [PeerSystem(peer) for peer in dict.fromkeys(peers)]
     if not systems:
         raise click.UsageError("nothing to evaluate: give --index, --encoder or --peer.")
-    stems: dict[str, str] = {}
+    stems: set[str] = set()
     for system in systems:
-        other = stems.setdefault(file_stem(system.name).lower(), system.name)
-        if other is not system.name:
+        stem = file_stem(system.name).lower()
+        if stem in stems:
             raise click.UsageError(
-                f"two systems would be called {other!r}; name them: --index NAME=PATH, "
+                f"two systems would be called {system.name!r}; name them: --index NAME=PATH, "
                 "--encoder NAME=EXPRESSION."
             )
+        stems.add(stem)
     return systems
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -12,7 +13,7 @@ import click
 @click.argument("index", type=click.Path(path_type=Path))
 @click.argument("doc_ids", nargs=-1)
 @click.option("--from", "file", type=click.File(), help="Ids from a file, one a line; - for stdin.")
-def delete(index: Path, doc_ids: tuple[str, ...], file: click.utils.LazyFile | None) -> None:
+def delete(index: Path, doc_ids: tuple[str, ...], file: TextIO | None) -> None:
     """Delete documents from an index.
 
     Ids that the index does not hold are counted, and leave it as it is.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 from collections import Counter
 from collections.abc import Iterator
 from typing import Literal
@@ -14,6 +13,10 @@ from indexer.corpus.records import RawRecord, Reject, RejectReason
 
 HEAD_BYTES = 1 << 20
 DELIMITERS = ",;\t|"
+
+# A head shorter than this is a whole file; a record over more lines has lost its quote.
+SMALL_HEAD_BYTES = 1 << 14
+MOST_OPEN_LINES = 100
 
 
 class _RecordTooLargeError(Exception):
@@ -34,6 +37,7 @@ class _Lines:
         """Forgets the record before."""
         self.start = self.number + 1
         self.size = 0
+        self.quotes = 0
         self.first = b""
         self.error: UnicodeDecodeError | None = None
 
@@ -48,14 +52,28 @@ class _Lines:
             raise
         self.first = self.first or line
         self.size += oversize or len(line)
+        self.quotes += line.count(b'"')
         # A line end may push a record over: it does not count.
         if oversize or self.size > self._limit + 2:
+            if not oversize:
+                self._skip_record()
             raise _RecordTooLargeError
         try:
             return line.decode("utf-8")
         except UnicodeDecodeError as error:
             self.error = self.error or error
             return line.decode("utf-8", "replace")
+
+    def _skip_record(self) -> None:
+        """Goes on to where the quotes are even, which is where the record ends."""
+        while self.quotes % 2:
+            try:
+                self.number, line, oversize = next(self._lines)
+            except StopIteration:
+                self.ended = True
+                return
+            self.size += oversize or len(line)
+            self.quotes += line.count(b'"')
 
 
 def read_delimited(
@@ -155,10 +173,14 @@ def _quotes_balance(head: bytes, delimiter: str) -> bool:
     if delimiter != "\t":
         return True
     lines = head.decode("utf-8", "replace").splitlines(keepends=True)
-    complete = itertools.islice(lines, max(1, len(lines) - 1))
+    complete = lines[: max(1, len(lines) - 1)]
+    reader = csv.reader(complete, delimiter=delimiter, strict=True)
+    parsed = 0
     try:
-        for _ in csv.reader(complete, delimiter=delimiter, strict=True):
-            pass
+        for _ in reader:
+            parsed = reader.line_num
     except csv.Error as error:
-        return "unexpected end of data" in str(error) and len(head) >= HEAD_BYTES
+        # The head may end within a record that goes on, though not for very long.
+        is_cut = len(head) > SMALL_HEAD_BYTES and len(complete) - parsed < MOST_OPEN_LINES
+        return is_cut and "unexpected end of data" in str(error)
     return True

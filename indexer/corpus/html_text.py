@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from html.parser import HTMLParser
 
 _HEADINGS = {f"h{level}": "#" * level for level in range(1, 7)}
@@ -28,13 +29,16 @@ class _TextParser(HTMLParser):
         self.first_heading = ""
         self._line: list[str] = []
         self._mark = ""
+        # Open elements to drop, and how many there are of each.
         self._dropped: list[str] = []
+        self._drops: Counter[str] = Counter()
         self._in_title = False
         self._preformatted = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _DROPPED:
             self._dropped.append(tag)
+            self._drops[tag] += 1
         elif tag == "title" and not self._dropped:
             # Titles within drawings are dropped with them.
             self._in_title = True
@@ -48,9 +52,11 @@ class _TextParser(HTMLParser):
             self._line.append(" ")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in self._dropped:
-            while self._dropped.pop() != tag:
-                pass
+        if self._drops[tag]:
+            closed = ""
+            while closed != tag:
+                closed = self._dropped.pop()
+                self._drops[closed] -= 1
         elif tag == "title":
             self._in_title = False
         elif tag in _HEADINGS:
@@ -107,9 +113,26 @@ def extract_html(page: str) -> tuple[str, str]:
     >>> extract_html("<title>T</title><h1>Hello</h1><p>one<p>two <b>three</b>")
     ('T', '# Hello\n\none\ntwo three')
     """
+    page = _without_comments(page)
+    # No tag is closed behind the last ">", and html.parser tries each of them to the end.
+    behind = page.rfind(">") + 1
+    page = page[:behind] + page[behind:].replace("<", "&lt;")
     parser = _parse(page) or _parse(page.replace("<![", "&lt;![")) or _TextParser()
     title = collapsed(parser.title) or parser.first_heading
     return title, "\n".join(parser.lines).strip("\n")
+
+
+def _without_comments(page: str) -> str:
+    """The page without comments; html.parser takes quadratic time for unclosed ones."""
+    kept = []
+    position = 0
+    while (start := page.find("<!--", position)) >= 0:
+        end = page.find("-->", start + 4)
+        if end < 0:
+            break
+        kept.append(page[position:start])
+        position = end + 3
+    return "".join([*kept, page[position:].replace("<!--", "")])
 
 
 def _parse(page: str) -> _TextParser | None:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from encoders.base import Document
 from indexer.corpus.sections import SMALL_SHARE, CountTokens, Section, cut_sections
 
+# What is left of a section, in windows, that two share evenly.
+SHARED_EVENLY = 1.5
+
 
 @dataclass(frozen=True, slots=True)
 class PassageSpan:
@@ -34,21 +37,22 @@ def split_passages(
 ) -> list[PassageSpan]:
     """Splits a text into passages that an encoder reads whole.
 
-    A text of at most ``max_tokens`` is one passage. Else it is cut at headings; sections that
-    fit one window together share it; longer ones become windows of whole sentences. Longer
-    sentences are cut at line breaks, else between words, else within a word. Everything but
-    white space is in some passage. Passages ascend by start and by end, and the time is linear
-    in the text.
+    A text of at most ``slack * max_tokens`` is one passage. Else it is cut at headings;
+    sections that fit one window together share it; longer ones become windows of whole
+    sentences. Longer sentences are cut at line breaks, else between words, else within a word.
+    Everything but white space is in some passage. Passages ascend by start and by end, and the
+    time is linear in the text.
 
     Args:
         text: Body of a document.
-        max_tokens: Most tokens of a passage, its repeated heading included.
+        max_tokens: Most tokens of a passage of a text that is split, its repeated heading
+            included.
         count_tokens: Token counts of texts, without special tokens. The tokens of a text must
             be those of its parts between white space, and at most one per character.
         overlap_sentences: Sentences that a window repeats from the one before in its section,
             as far as they take no more than a quarter of it.
-        slack: What is left of a section, if more than one window and at most ``slack`` windows,
-            is shared evenly by two, instead of a full one and a remnant.
+        slack: How much longer a text may be without being split: 1.5 where the limit is a
+            matter of taste, 1.0 where an encoder would cut what is over it.
 
     Returns:
         At least one span, also for an empty text.
@@ -62,7 +66,8 @@ def split_passages(
     whole = [PassageSpan(0, len(text))]
     if max_tokens < 1:
         raise ValueError(f"max_tokens must be at least 1, got {max_tokens}")
-    if len(text) <= max_tokens or text.isspace() or count_tokens([text])[0] <= max_tokens:
+    most = max(1.0, slack) * max_tokens
+    if len(text) <= most or text.isspace() or count_tokens([text])[0] <= most:
         return whole
     spans: list[PassageSpan] = []
     # The passage to which further sections may be added, and its tokens.
@@ -79,15 +84,13 @@ def split_passages(
         if section.tokens <= max_tokens:
             pending, tokens = PassageSpan(start, end), section.tokens
         else:
-            spans += _windows(section, max_tokens, overlap_sentences, slack)
+            spans += _windows(section, max_tokens, overlap_sentences)
     if pending is not None:
         spans.append(pending)
     return spans
 
 
-def _windows(
-    section: Section, max_tokens: int, overlap_sentences: int, slack: float
-) -> Iterator[PassageSpan]:
+def _windows(section: Section, max_tokens: int, overlap_sentences: int) -> Iterator[PassageSpan]:
     units = section.units
     # Tokens before each unit, so that those of units i to j are before[j] - before[i].
     before = [0, *itertools.accumulate(unit.tokens for unit in units)]
@@ -97,7 +100,8 @@ def _windows(
         is_behind = 0 < section.heading[1] <= units[first].start
         budget = max_tokens - section.heading_tokens if is_behind else max_tokens
         left = before[-1] - before[first]
-        target = left / 2 if budget < left <= slack * budget else budget
+        # Two windows of even length rather than a full one and a remnant.
+        target = left / 2 if budget < left <= SHARED_EVENLY * budget else budget
         stop = fresh + 1
         while (
             stop < len(units)

@@ -11,12 +11,17 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BUFFER_BYTES = 1 << 20
+
+# Decompression fails by steps: what a failing step had found is lost. Few input bytes can hold
+# very many output bytes, so the step is bounded by either.
+CHUNK_BYTES = 1 << 12
+STEP_BYTES = 1 << 16
 
 MAGIC = {".gz": b"\x1f\x8b", ".xz": b"\xfd7zXZ\x00", ".zst": b"\x28\xb5\x2f\xfd"}
 COMPRESSED_SUFFIXES = frozenset(MAGIC)
@@ -40,10 +45,6 @@ class ByteCount:
     """Bytes taken from disk so far, before decompression."""
 
     value: int = 0
-
-
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
 
 
 class _CountedBytes(io.RawIOBase):
@@ -120,10 +121,40 @@ def _decompressor(suffix: str, stream: io.BufferedReader) -> Callable[[int], byt
         return gzip.GzipFile(fileobj=stream, mode="rb").read1
     if suffix == ".xz":
         return _XzReader(stream).read
-    import pyarrow as pa
+    return _ZstdReader(stream).read
 
-    source: _Readable = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd")
-    return source.read
+
+class _ZstdReader:
+    """Reads Zstandard frames one after another.
+
+    ``zstandard``'s own stream reader does not tell a truncated frame from a whole one.
+    """
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        import zstandard
+
+        self._stream = stream
+        self._decompressor = zstandard.ZstdDecompressor()
+        self._error = zstandard.ZstdError
+        self._frame = self._decompressor.decompressobj()
+        self._pending = memoryview(b"")
+
+    def read(self, size: int) -> bytes:
+        while not self._pending:
+            rest = self._frame.unused_data if self._frame.eof else b""
+            data = rest or self._stream.read(CHUNK_BYTES)
+            if not data:
+                if self._frame.eof:
+                    return b""
+                raise EOFError("the compressed file ends before its end mark")
+            if self._frame.eof:
+                self._frame = self._decompressor.decompressobj()
+            try:
+                self._pending = memoryview(self._frame.decompress(data))
+            except self._error as error:
+                raise OSError(str(error)) from None
+        part, self._pending = self._pending[:size], self._pending[size:]
+        return bytes(part)
 
 
 class _XzReader:
@@ -152,7 +183,7 @@ class _XzReader:
                 data = self._stream.read1(BUFFER_BYTES)
                 if not data:
                     raise EOFError("the compressed file ends before its end mark")
-            content = self._decoder.decompress(data, size)
+            content = self._decoder.decompress(data, min(size, STEP_BYTES))
             if content:
                 return content
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import bisect
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -143,7 +144,7 @@ def _open(path: Path, memory_map: bool) -> pa.ipc.RecordBatchFileReader:
     return _guard(path, lambda: pa.ipc.open_file(source))
 
 
-def _guard(path, read):  # type: ignore[no-untyped-def]
+def _guard(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -97,8 +97,11 @@ class SpaceEntry(_Model):
 
 
 class SegmentEntry(_Model):
-    """One immutable segment. Counts include deleted documents; ``token_counts`` (one per
-    ``space.part``) and ``live_rows`` don't."""
+    """One immutable segment.
+
+    ``document_count`` and ``row_count`` include deleted documents; ``live_documents``,
+    ``live_rows`` and ``token_counts`` (one per ``SPACE.PART``) don't.
+    """
 
     name: str
     document_count: int = Field(ge=0)

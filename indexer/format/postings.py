@@ -256,5 +256,3 @@ def _check_directory(path, postings: Postings, windowed: int, dense: int) -> Non
             or not np.array_equal(starts[:, -1], ends)
         ):
             raise IndexCorruptError(path("window_start"), "window offsets are not ascending")
-
-

@@ -122,9 +122,7 @@ class Segment:
     @cached_property
     def documents(self) -> DocumentStore:
         """Stored titles, texts and metadata."""
-        return DocumentStore(
-            self.directory, self.entry.document_count, memory_map=self.memory_map
-        )
+        return DocumentStore(self.directory, self.entry.document_count, memory_map=self.memory_map)
 
     @cached_property
     def alive_documents(self) -> NDArray[np.uint8]:

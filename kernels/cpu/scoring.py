@@ -1,12 +1,14 @@
 """Exact top-k over the windowed posting layout, in integers.
 
 A score is the sum of integer query weight times 8-bit impact, so that every order of evaluation
-gives the same bits. Per window of rows the query's dimensions are split as in MaxScore (Turtle and
-Flood, 1995), with window maxima in place of list maxima: the dimensions whose bounds together
-cannot exceed the threshold are *non-essential*; only the others are accumulated, and a row that
-might still enter the top k is completed by looking the rest up. Candidates are found by visiting
-the accumulated postings a second time, or, where these are many, by scanning the window: the cost
-of a query of rare terms grows with their postings, not with the number of rows.
+gives the same bits. Per window of rows the query's terms are split as in MaxScore (Turtle and
+Flood, 1995), with window maxima in place of list maxima: terms whose bounds together cannot exceed
+the threshold are *non-essential*, and a row that only they hold cannot enter the top k. Essential
+terms are accumulated. Of the others those with the highest bounds are accumulated too where that
+is cheaper than to look them up for every candidate; the rest is looked up, highest bound first,
+until a candidate can no longer reach the threshold. Candidates are found by visiting the essential
+postings a second time or, where these are many, by scanning the window: the cost of a query of
+rare terms grows with their postings, not with the number of rows.
 
 Reference: ``kernels.reference.score_rows`` and ``kernels.reference.top_k``.
 """
@@ -18,8 +20,12 @@ from numba import njit
 
 from kernels.cpu.heap import push
 
-CACHE_KEY = 1
+CACHE_KEY = 2
 """Raise when ``kernels.cpu.heap`` changes: numba's cache looks at this file only."""
+
+
+LOOK_UP_COST = 40
+"""A binary search takes about as long as accumulating this many postings."""
 
 
 @njit(nogil=True, inline="always")
@@ -35,6 +41,63 @@ def _find(local_ids, first, last, local):  # type: ignore[no-untyped-def]
     if first < end and local_ids[first] == local:
         return first
     return -1
+
+
+@njit(nogil=True)
+def _accumulate(accumulator, local_ids, impacts, first, last, weight):  # type: ignore[no-untyped-def]
+    """Adds a term's postings of one window to the window's accumulators."""
+    mask = len(accumulator) - 1
+    factor = accumulator.dtype.type(weight)
+    for i in range(first, last):
+        accumulator[local_ids[i] & mask] += factor * accumulator.dtype.type(impacts[i])
+
+
+@njit(nogil=True)
+def _accumulate_column(accumulator, column, weight):  # type: ignore[no-untyped-def]
+    """Adds a dense term's column of one window to the window's accumulators."""
+    factor = accumulator.dtype.type(weight)
+    for i in range(len(accumulator)):
+        accumulator[i] += factor * accumulator.dtype.type(column[i])
+
+
+@njit(nogil=True)
+def _count_above(accumulator, local_ids, first, last, limit):  # type: ignore[no-untyped-def]
+    """How many of a term's postings have accumulated more than ``limit``."""
+    mask = len(accumulator) - 1
+    count = 0
+    for i in range(first, last):
+        count += np.int64(accumulator[local_ids[i] & mask]) > limit
+    return count
+
+
+@njit(nogil=True)
+def _complete(  # type: ignore[no-untyped-def]
+    score,
+    row,
+    local,
+    terms,
+    floor,
+    bound_below,
+    bound,
+    form,
+    weight,
+    first,
+    last,
+    local_ids,
+    impacts,
+    columns,
+):
+    """Adds the ``terms`` lowest terms to a row's score; gives up, with 0, at or below ``floor``."""
+    for t in range(terms - 1, -1, -1):
+        if score + bound_below[t + 1] <= floor:
+            return 0
+        if form[t] <= -2:
+            score += weight[t] * np.int64(columns[-2 - form[t], row])
+        elif bound[t] > 0:
+            at = _find(local_ids, first[t], last[t], local)
+            if at >= 0:
+                score += weight[t] * np.int64(impacts[at])
+    return score if score > floor else 0
 
 
 @njit(nogil=True, cache=True)
@@ -143,89 +206,124 @@ def search_segment(  # type: ignore[no-untyped-def]
                 start = posting_start[dims[t]]
                 first[t] = start + window_start[form[t], window]
                 last[t] = start + window_start[form[t], window + 1]
-            if t >= essential:
+            if t >= essential and bound[t] > 0:
                 if form[t] <= -2:
-                    if bound[t] > 0:
-                        scan = True
+                    scan = True
+                    column = columns[-2 - form[t], base : base + window_size]
+                    _accumulate_column(accumulator, column, weight[t])
                 else:
                     visited += last[t] - first[t]
-        scan = scan or visited * 6 > window_size
+                    _accumulate(accumulator, local_ids, impacts, first[t], last[t], weight[t])
+        scan = scan or visited > window_size >> 3
 
-        mask = window_size - 1
-        for t in range(essential, terms):
-            if bound[t] == 0:
-                continue
-            if form[t] <= -2:
-                column = columns[-2 - form[t], base : base + window_size]
-                w32 = accumulator.dtype.type(weight[t])
-                for i in range(window_size):
-                    accumulator[i] += w32 * accumulator.dtype.type(column[i])
-            else:
-                w32 = accumulator.dtype.type(weight[t])
-                for i in range(first[t], last[t]):
-                    accumulator[local_ids[i] & mask] += w32 * accumulator.dtype.type(impacts[i])
+        # Terms below `looked_up` are looked up; those from there to `essential` are accumulated.
+        looked_up = essential
+        clean = True  # visiting the essential postings will zero all that was accumulated
+        if not scan:
+            while looked_up > 0:
+                t = looked_up - 1
+                if bound[t] > 0:
+                    if form[t] <= -2:
+                        break
+                    candidates = 0
+                    for e in range(essential, terms):
+                        if bound[e] > 0:
+                            candidates += _count_above(
+                                accumulator,
+                                local_ids,
+                                first[e],
+                                last[e],
+                                floor - bound_below[looked_up],
+                            )
+                    if candidates * LOOK_UP_COST < last[t] - first[t] + window_size // 8:
+                        break
+                    _accumulate(accumulator, local_ids, impacts, first[t], last[t], weight[t])
+                    clean = False
+                looked_up = t
+        else:
+            clean = False
+            while looked_up > 0 and form[looked_up - 1] > -2:
+                t = looked_up - 1
+                _accumulate(accumulator, local_ids, impacts, first[t], last[t], weight[t])
+                looked_up = t
 
-        optional = bound_below[essential]  # the most that non-essential terms can add
+        optional = bound_below[looked_up]  # the most that looked-up terms can add
         if scan:
-            chunk = 0
-            while chunk < window_size:
+            for chunk in range(0, window_size, 64):
                 limit = accumulator.dtype.type(floor - optional)
                 above = 0
                 for i in range(64):
                     above += accumulator[chunk + i] > limit
-                if above > 0:
-                    for local in range(chunk, chunk + 64):
-                        score = np.int64(accumulator[local])
-                        if score > floor - optional:
-                            row = base + local
-                            if row < row_count and not (filtered and alive[row] == 0):
-                                for t in range(essential - 1, -1, -1):
-                                    if score + bound_below[t + 1] <= floor:
-                                        break
-                                    if form[t] <= -2:
-                                        score += weight[t] * np.int64(columns[-2 - form[t], row])
-                                    elif bound[t] > 0:
-                                        at = _find(local_ids, first[t], last[t], local)
-                                        if at >= 0:
-                                            score += weight[t] * np.int64(impacts[at])
-                                if score > floor:
-                                    size = push(scores, rows, size, k, score, row)
-                                    if size == k:
-                                        floor = scores[0]
-                chunk += 64
-            for i in range(window_size):
-                accumulator[i] = 0
-        else:
-            for essential_term in range(essential, terms):
-                if bound[essential_term] == 0:
+                if above == 0:
                     continue
-                for i in range(first[essential_term], last[essential_term]):
-                    local = np.int64(local_ids[i]) & mask
+                for local in range(chunk, chunk + 64):
+                    score = np.int64(accumulator[local])
+                    row = base + local
+                    if score <= floor - optional or row >= row_count:
+                        continue
+                    if filtered and alive[row] == 0:
+                        continue
+                    score = _complete(
+                        score,
+                        row,
+                        local,
+                        looked_up,
+                        floor,
+                        bound_below,
+                        bound,
+                        form,
+                        weight,
+                        first,
+                        last,
+                        local_ids,
+                        impacts,
+                        columns,
+                    )
+                    if score > 0:
+                        size = push(scores, rows, size, k, score, row)
+                        if size == k:
+                            floor = max(floor, scores[0])
+        else:
+            for e in range(essential, terms):
+                if bound[e] == 0:
+                    continue
+                for i in range(first[e], last[e]):
+                    local = np.int64(local_ids[i]) & (window_size - 1)
                     score = np.int64(accumulator[local])
                     if score == 0:
                         continue
                     accumulator[local] = 0
-                    if score <= floor - optional:
-                        continue
                     row = base + local
-                    if row >= row_count or (filtered and alive[row] == 0):
+                    if score <= floor - optional or row >= row_count:
                         continue
-                    for t in range(essential - 1, -1, -1):
-                        if score + bound_below[t + 1] <= floor:
-                            break
-                        if form[t] <= -2:
-                            score += weight[t] * np.int64(columns[-2 - form[t], row])
-                        elif bound[t] > 0:
-                            at = _find(local_ids, first[t], last[t], local)
-                            if at >= 0:
-                                score += weight[t] * np.int64(impacts[at])
-                    if score > floor:
+                    if filtered and alive[row] == 0:
+                        continue
+                    score = _complete(
+                        score,
+                        row,
+                        local,
+                        looked_up,
+                        floor,
+                        bound_below,
+                        bound,
+                        form,
+                        weight,
+                        first,
+                        last,
+                        local_ids,
+                        impacts,
+                        columns,
+                    )
+                    if score > 0:
                         size = push(scores, rows, size, k, score, row)
                         if size == k:
                             # Rows of a window come in no order here: one that follows may tie
                             # with the worst kept row of this window and precede it.
-                            floor = scores[0] - 1 if rows[0] >= base else scores[0]
-                            floor = max(floor, threshold)
+                            tied = 1 if rows[0] >= base else 0
+                            floor = max(threshold, scores[0] - tied)
             if size == k:
                 floor = max(scores[0], threshold)
+        if not clean:
+            for i in range(window_size):
+                accumulator[i] = 0
     return size

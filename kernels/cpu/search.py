@@ -103,11 +103,10 @@ def search_postings(
 _NONE_EXCLUDED = np.zeros(0, dtype=np.uint8)
 
 
-def _accumulator(window_bits: int, wide: bool) -> NDArray:
+def _accumulator(window_bits: int, wide: bool) -> NDArray[np.int32] | NDArray[np.int64]:
     """This thread's scratch memory: the kernel finds it all zeros and leaves it so."""
     key = f"{'wide' if wide else 'narrow'}_{window_bits}"
-    found = getattr(_scratch, key, None)
-    if found is None:
-        found = np.zeros(1 << window_bits, dtype=np.int64 if wide else np.int32)
-        setattr(_scratch, key, found)
+    if not hasattr(_scratch, key):
+        setattr(_scratch, key, np.zeros(1 << window_bits, dtype=np.int64 if wide else np.int32))
+    found: NDArray[np.int32] | NDArray[np.int64] = getattr(_scratch, key)
     return found

@@ -1,10 +1,11 @@
-"""A small searcher in memory, and servers around it."""
+"""A small searcher in memory and a small index on disk, and applications around them."""
 
 from __future__ import annotations
 
 import datetime
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,8 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from api.settings import ServeSettings
+from encoders.base import Document
+from indexer.builder import build
 from retriever.errors import (
     DocumentNotFoundError,
     FilterError,
@@ -40,6 +43,9 @@ DOCUMENTS = [
     StoredDocument("empty", "Only an apple title", "", {}),
     StoredDocument("ünï/✓?#", "Plum", "A plum", {}),
 ]
+
+
+TOPICS = ("wing", "boundary layer", "heat transfer", "shock wave", "nozzle", "turbulent flow")
 
 
 class MemorySearcher:
@@ -192,3 +198,26 @@ def make_app(searcher: MemorySearcher) -> Callable[..., Flask]:
 def client(make_app: Callable[..., Flask]) -> Iterator[FlaskClient]:
     with make_app().test_client() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of 61 reports on disk, with metadata ``year`` and ``lab``."""
+    path = tmp_path_factory.mktemp("indexes") / "reports.winnow"
+    reports = [
+        Document(
+            f"report/{number}",
+            f"Measurements of {TOPICS[number % 6]} and {TOPICS[number * 5 % 6]} at speed.",
+            f"Report {number} on {TOPICS[number % 6]}",
+            {"year": 1950 + number % 20, "lab": "east" if number % 2 else "west"},
+        )
+        for number in range(60)
+    ]
+    build([*reports, Document("title only", "", "A zeppelin", {"year": 1900})], path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def topics() -> tuple[str, ...]:
+    """What the reports of ``index`` are about."""
+    return TOPICS

@@ -79,9 +79,7 @@ def test_equals_brute_force(
         patch.setattr(layout, "RARE_FACTOR", rare_factor)
         patch.setattr(layout, "DENSE_FRACTION", dense_fraction)
         postings = build_postings([data], window_bits)
-    query = {
-        int(d): int(rng.integers(1, most + 1)) for d in rng.choice(40, terms, replace=False)
-    }
+    query = {int(d): int(rng.integers(1, most + 1)) for d in rng.choice(40, terms, replace=False)}
     alive = (rng.random(rows) < 0.6).astype(np.uint8) if masked else None
     for wide in (False, True):
         assert run_kernel(postings, query, k, alive, threshold, wide) == expected(

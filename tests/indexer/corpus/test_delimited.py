@@ -32,7 +32,7 @@ def test_quoted_line_breaks_and_line_numbers(read: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_delimiter_is_found_in_the_header(read: Any, tmp_path: Path, delimiter: str) -> None:
     content = f'id{delimiter}"a,b;c"{delimiter}text\n1{delimiter}y{delimiter}x, y; z\n'
-    if delimiter == ",":
+    if delimiter in ",;":
         content = content.replace("x, y; z", '"x, y; z"')
     (document,) = read(write(tmp_path, content)).documents
     assert document.text == "x, y; z"
@@ -91,6 +91,20 @@ def test_tsv_with_stray_quotes(read: Any, tmp_path: Path) -> None:
 def test_tsv_with_proper_quotes(read: Any, tmp_path: Path) -> None:
     path = write(tmp_path, 'docno\ttext\n1\t"a\tb ""c"""\n2\tx\n', "c.tsv")
     assert read(path).documents[0].text == 'a\tb "c"'
+
+
+@pytest.mark.parametrize(("stray", "quoted"), [(False, 1), (True, 0)])
+def test_long_tsv_decides_by_its_beginning(
+    read: Any, tmp_path: Path, stray: bool, quoted: int
+) -> None:
+    rows = [f'{n}\t"a\nb"' for n in range(30_000)]
+    if stray:
+        rows = ['x\t"inches', *(f"{n}\tab" for n in range(30_000))]
+    path = write(tmp_path, "id\ttext\n" + "\n".join(rows), "c.tsv")
+    result = read(path)
+    assert len(result.ids) == len(rows)
+    assert result.rejects == []
+    assert result.documents[0].text == ("a\nb" if quoted else '"inches')
 
 
 def test_types_are_inferred_from_cells(read: Any, tmp_path: Path) -> None:

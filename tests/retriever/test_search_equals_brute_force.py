@@ -1,0 +1,178 @@
+"""A searcher gives the ids, order and scores of scoring every stored impact."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from encoders.base import Document
+from indexer.builder import add_documents, build, build_index, delete_documents
+from indexer.corpus.records import CorpusRecord
+from indexer.settings import BuildSettings
+from indexer.spaces import create_spaces
+from kernels import reference
+from retriever.query import integer_query
+from retriever.searcher import Searcher, open_index
+
+WORDS = "wheat chaff sieve grain mill bread oven crust crumb rye barley oat husk straw".split()
+
+
+def documents(count: int, seed: int = 0, long_share: float = 0.0) -> list[Document]:
+    rng = random.Random(seed)
+    weights = [1 / (i + 1) for i in range(len(WORDS))]
+    result = []
+    for number in range(count):
+        length = rng.randrange(1, 12)
+        if rng.random() < long_share:
+            length = rng.randrange(700, 1500)
+        words = rng.choices(WORDS, weights, k=length)
+        text = ". ".join(" ".join(words[i : i + 9]) for i in range(0, length, 9))
+        result.append(
+            Document(f"d{number}", text, metadata={"year": 1990 + number % 30, "even": number % 2 == 0})
+        )
+    return result
+
+
+def brute_force(searcher: Searcher, query: str, alive=None) -> list[tuple[str, float]]:
+    """Every document's best passage by the int64 oracle, ties by order of arrival."""
+    snapshot = searcher._snapshot
+    view = snapshot.space(None)
+    integer = integer_query(view.terms(query))
+    best: dict[str, tuple[int, int]] = {}
+    for number, segment in enumerate(snapshot.segments):
+        postings = view.postings[number]
+        triples = [
+            (int(row), d, int(impact))
+            for d in range(len(postings.directory))
+            for row, impact in zip(*postings.postings(d), strict=True)
+        ]
+        triples.sort()
+        rows = np.array([t[0] for t in triples], dtype=np.int64)
+        indptr = np.searchsorted(rows, np.arange(segment.entry.row_count + 1))
+        weights = {
+            term.dimensions[number]: int(weight)
+            for term, weight in zip(integer.terms, integer.weights, strict=True)
+            if term.dimensions[number] >= 0
+        }
+        scores = reference.score_rows(
+            indptr,
+            np.array([t[1] for t in triples], dtype=np.uint32),
+            np.array([t[2] for t in triples], dtype=np.uint8),
+            weights,
+        )
+        for row, score in enumerate(scores.tolist()):
+            doc_num = segment.document_of(row)
+            doc_id = segment.doc_ids[doc_num]
+            if score and segment.is_alive(doc_num) and (alive is None or doc_id in alive):
+                entry = (-score, int(segment.ordinals[doc_num]))
+                best[doc_id] = min(best.get(doc_id, entry), entry)
+    ranked = sorted(best.items(), key=lambda item: item[1])
+    return [(doc_id, -score / integer.factor) for doc_id, (score, _) in ranked]
+
+
+def found(searcher: Searcher, query: str, k: int, **options) -> list[tuple[str, float]]:
+    return [(hit.doc_id, hit.score) for hit in searcher.search(query, k, **options).hits]
+
+
+@pytest.fixture(scope="module")
+def searchers(tmp_path_factory) -> dict[str, Searcher]:
+    """The same kind of collection in one segment, in several, with long documents, changed."""
+    folder = tmp_path_factory.mktemp("indexes")
+    result = {}
+    build(documents(3000), folder / "one")
+    result["one"] = open_index(folder / "one")
+    several = BuildSettings(segment_rows=100)
+    build(documents(3000), folder / "several", settings=several)
+    result["several"] = open_index(folder / "several")
+    assert len(result["several"]._snapshot.segments) > 2
+    build(documents(400, seed=1, long_share=0.3), folder / "long")
+    result["long"] = open_index(folder / "long")
+    assert result["long"]._snapshot.is_split
+    build(documents(500, seed=2, long_share=0.1), folder / "changed")
+    delete_documents(folder / "changed", [f"d{i}" for i in range(0, 500, 3)])
+    fresh = [CorpusRecord(d, "-", None) for d in documents(80, seed=3)]
+    add_documents(folder / "changed", fresh, replace=True)
+    result["changed"] = open_index(folder / "changed")
+    return result
+
+
+@pytest.mark.parametrize("name", ["one", "several", "long", "changed"])
+@settings(max_examples=25, deadline=None)
+@given(
+    words=st.lists(st.sampled_from([*WORDS, "unknown"]), max_size=9),
+    k=st.sampled_from([1, 2, 10, 100, 10_000]),
+    offset=st.sampled_from([0, 1, 7, 5000]),
+)
+def test_equals_brute_force(searchers, name, words, k, offset):
+    query = " ".join(words)
+    truth = brute_force(searchers[name], query)
+    assert found(searchers[name], query, k, offset=offset) == truth[offset : offset + k]
+
+
+def test_segments_do_not_matter(searchers):
+    for query in ("wheat", "sieve grain", "straw husk bread wheat oat", "chaff chaff chaff"):
+        assert found(searchers["one"], query, 500) == found(searchers["several"], query, 500)
+
+
+def test_filters_exclude_before_the_top_k(searchers):
+    condition = {"all": [{"field": "year", "gte": 2000, "lt": 2010}, {"field": "even", "eq": True}]}
+    for name in ("one", "several"):
+        searcher = searchers[name]
+        alive = {
+            d.doc_id
+            for d in documents(3000)
+            if 2000 <= d.metadata["year"] < 2010 and d.metadata["even"]
+        }
+        truth = brute_force(searcher, "wheat straw", alive)
+        assert found(searcher, "wheat straw", 10, filter=condition) == truth[:10]
+        assert found(searcher, "wheat straw", 10_000, filter=condition) == truth
+    nothing = {"field": "year", "gt": 5000}
+    results = searchers["one"].search("wheat", filter=nothing)
+    assert results.hits == ()
+    assert results.total.value == 0
+
+
+def test_totals(searchers):
+    for name, searcher in searchers.items():
+        truth = len(brute_force(searcher, "wheat straw"))
+        exact = searcher.search("wheat straw", 3, count_total=True)
+        assert (exact.total.value, exact.total.relation) == (truth, "eq"), name
+        assert searcher.search("wheat straw", 3).total.relation == "gte"
+        everything = searcher.search("wheat straw", 10_000).total
+        assert (everything.value, everything.relation) == (truth, "eq")
+
+
+def test_min_score_keeps_equal_scores(searchers):
+    truth = brute_force(searchers["one"], "wheat rye")
+    level = truth[20][1]
+    hits = found(searchers["one"], "wheat rye", 1000, min_score=level)
+    assert hits == [pair for pair in truth if pair[1] >= level]
+
+
+def test_threads_and_memory_maps_do_not_matter(searchers):
+    queries = [" ".join(random.Random(i).choices(WORDS, k=4)) for i in range(200)]
+    one = searchers["several"].search_batch(queries, 20)
+    many = searchers["several"].search_batch(queries, 20, threads=8)
+    mapped = Searcher(searchers["several"].path, memory_map=False).search_batch(queries, 20)
+    assert [r.hits for r in one] == [r.hits for r in many] == [r.hits for r in mapped]
+
+
+def test_thousands_of_query_terms_are_exact(tmp_path):
+    """Beyond what 31 bits hold, scores are accumulated in 64 bits."""
+    vocabulary = [f"word{i}" for i in range(6000)]
+    rng = random.Random(0)
+    corpus = [Document(f"d{i}", " ".join(rng.sample(vocabulary, 900))) for i in range(40)]
+    build_index(
+        (CorpusRecord(d, "-", None) for d in corpus),
+        tmp_path / "wide",
+        create_spaces({"default": "plain-bm25"}),
+        settings=BuildSettings(split=False),
+    )
+    searcher = open_index(tmp_path / "wide")
+    query = " ".join(vocabulary)
+    assert integer_query(searcher._snapshot.space(None).terms(query)).wide
+    assert found(searcher, query, 40) == brute_force(searcher, query)
