@@ -20,6 +20,7 @@ from retriever.searcher import open_index
 
 KILLS = 50
 
+
 @pytest.mark.crash
 @pytest.mark.timeout(280)
 def test_sigkill_at_random_instants(tmp_path):

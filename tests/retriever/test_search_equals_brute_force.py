@@ -18,7 +18,22 @@ from kernels import reference
 from retriever.query import integer_query
 from retriever.searcher import Searcher, open_index
 
-WORDS = "wheat chaff sieve grain mill bread oven crust crumb rye barley oat husk straw".split()
+WORDS = [
+    "wheat",
+    "chaff",
+    "sieve",
+    "grain",
+    "mill",
+    "bread",
+    "oven",
+    "crust",
+    "crumb",
+    "rye",
+    "barley",
+    "oat",
+    "husk",
+    "straw",
+]
 
 
 def documents(count: int, seed: int = 0, long_share: float = 0.0) -> list[Document]:
@@ -31,9 +46,8 @@ def documents(count: int, seed: int = 0, long_share: float = 0.0) -> list[Docume
             length = rng.randrange(700, 1500)
         words = rng.choices(WORDS, weights, k=length)
         text = ". ".join(" ".join(words[i : i + 9]) for i in range(0, length, 9))
-        result.append(
-            Document(f"d{number}", text, metadata={"year": 1990 + number % 30, "even": number % 2 == 0})
-        )
+        metadata = {"year": 1990 + number % 30, "even": number % 2 == 0}
+        result.append(Document(f"d{number}", text, metadata=metadata))
     return result
 
 
