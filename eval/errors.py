@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from retriever.errors import RunFormatError
+
+__all__ = [
+    "ComparisonError",
+    "DatasetError",
+    "EvaluationError",
+    "MeasureError",
+    "PeerAbsentError",
+    "ResultsError",
+    "RunFormatError",
+    "SplitError",
+    "SystemFailedError",
+]
+
 
 class EvaluationError(Exception):
     """Base of all errors that a user of ``python -m eval`` may see."""
@@ -13,10 +27,6 @@ class DatasetError(EvaluationError):
 
 class SplitError(DatasetError):
     """A collection has no such split, or several and none was chosen."""
-
-
-class RunFormatError(EvaluationError):
-    """A run cannot be written or read as a TREC run file."""
 
 
 class MeasureError(EvaluationError):

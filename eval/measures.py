@@ -10,7 +10,8 @@ import ir_measures
 
 from eval.datasets.qrels import Qrels
 from eval.errors import MeasureError
-from eval.runs import Run, strictly_decreasing
+from eval.runs import Run
+from retriever.run import strictly_decreasing
 
 DEFAULT_MEASURES = ("nDCG@10", "R@100", "RR@10", "AP")
 
@@ -69,7 +70,7 @@ def evaluate(qrels: Qrels, run: Run, measures: Sequence[ir_measures.Measure]) ->
 
     All queries of the qrels count: one that the run misses has the value 0. Queries of the run
     without judgements are left out. Scores serve as order only; see
-    ``eval.runs.strictly_decreasing``.
+    ``retriever.run.strictly_decreasing``.
 
     Raises:
         MeasureError: No installed package computes one of the measures.

@@ -1,10 +1,6 @@
 """Runs: what a system retrieved for each query, in memory and as TREC run files.
 
-A run file has six columns ``query_id Q0 doc_id rank score tag``. Tools of the trec_eval family
-ignore the rank: they sort by the score, held as a 32-bit float, and break ties by the document
-id, descending. Others break ties by the id, ascending. A system's own order survives all of
-them only if its scores are strictly decreasing as 32-bit floats, which ``strictly_decreasing``
-sees to.
+``retriever.run`` describes the format and sees to it that scores keep a system's own order.
 """
 
 from __future__ import annotations
@@ -20,42 +16,13 @@ import numpy as np
 
 from eval.datasets.files import open_text
 from eval.errors import RunFormatError
+from retriever.run import run_lines
 
 ScoredDoc = tuple[str, float]
 """Document id and score."""
 
 Run = Mapping[str, Sequence[ScoredDoc]]
 """``run[query_id]`` is the ranking of a query, best document first."""
-
-
-def strictly_decreasing(scores: Sequence[float]) -> list[float]:
-    """Scores that say what the order of a ranking says, exact in 32-bit floats.
-
-    Each score is rounded to a 32-bit float; one that is not below its predecessor becomes the
-    next smaller 32-bit float. All other scores are kept.
-
-    Args:
-        scores: In the order of the ranking, best first.
-
-    Raises:
-        RunFormatError: A score is not finite in 32 bits.
-
-    >>> strictly_decreasing([2.0, 1.0, 1.0])
-    [2.0, 1.0, 0.9999999403953552]
-    """
-    with np.errstate(over="ignore"):
-        rounded = np.asarray(scores, dtype=np.float64).astype(np.float32)
-    if np.any(np.diff(rounded) >= 0):
-        lowest = np.float32(-np.inf)
-        for i in range(1, len(rounded)):
-            if rounded[i] >= rounded[i - 1]:
-                rounded[i] = np.nextafter(rounded[i - 1], lowest)
-    if not np.all(np.isfinite(rounded)):
-        bad = int(np.argmin(np.isfinite(rounded)))
-        raise RunFormatError(
-            f"the score at rank {bad + 1} is {scores[bad]!r}; scores must be finite 32-bit floats"
-        )
-    return [float(score) for score in rounded]
 
 
 def write_run(path: Path, run: Run, tag: str) -> None:
@@ -73,15 +40,10 @@ def write_run(path: Path, run: Run, tag: str) -> None:
         RunFormatError: An id is empty or holds white space, which the format cannot carry, a
             document occurs twice in a ranking, or a score is not finite.
     """
-    tag = "_".join(tag.split()) or "run"
     with _open_for_writing(path) as file:
         for query_id, ranking in run.items():
-            _check_id("query", query_id)
             _check_distinct(query_id, ranking)
-            scores = strictly_decreasing([score for _, score in ranking])
-            for rank, ((doc_id, _), score) in enumerate(zip(ranking, scores, strict=True), 1):
-                _check_id("document", doc_id)
-                file.write(f"{query_id} Q0 {doc_id} {rank} {score:.9g} {tag}\n")
+            file.writelines(run_lines(query_id, ranking, tag))
 
 
 def read_run(path: Path) -> dict[str, list[ScoredDoc]]:
@@ -157,14 +119,6 @@ def _open_for_writing(path: Path) -> Iterator[IO[str]]:
         io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file,
     ):
         yield file
-
-
-def _check_id(kind: str, value: str) -> None:
-    if not value or value.split() != [value]:
-        raise RunFormatError(
-            f"the {kind} id {value!r} is empty or holds white space, which a TREC run file cannot "
-            "carry; give the collection ids without white space"
-        )
 
 
 def _check_distinct(query_id: str, ranking: Sequence[ScoredDoc]) -> None:

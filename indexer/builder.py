@@ -6,12 +6,19 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from encoders.base import Document
 from indexer.corpus.options import CorpusOptions
 from indexer.corpus.reader import open_corpus
 from indexer.corpus.records import CorpusRecord, Reject, RejectLog, RejectReason
 from indexer.draft import Spaces
-from indexer.errors import IndexExistsError
+from indexer.errors import (
+    IncompatibleIndexError,
+    IndexCorruptError,
+    IndexExistsError,
+    IndexNotFoundError,
+)
 from indexer.format.commit import (
     LOCK_NAME,
     QUERY,
@@ -20,7 +27,7 @@ from indexer.format.commit import (
     remove_unnamed_files,
     write_lock,
 )
-from indexer.format.manifest import MANIFEST_NAME, read_manifest
+from indexer.format.manifest import MANIFEST_NAME, Manifest, read_manifest
 from indexer.generation import GenerationWriter, Progress
 from indexer.report import BuildReport, DeletionReport
 from indexer.settings import BuildSettings
@@ -113,8 +120,14 @@ def build_index(
     """
     refuse_overwriting(output, overwrite=overwrite)
     with write_lock(output):
-        current = read_manifest(output) if (output / MANIFEST_NAME).exists() else None
-        remove_unnamed_files(output, current)
+        current = None
+        try:
+            current = read_manifest(output)
+            remove_unnamed_files(output, current)
+        except IndexNotFoundError:
+            remove_unnamed_files(output, None)
+        except (IndexCorruptError, IncompatibleIndexError):
+            pass  # An overwritten index need not be readable; its files go when it is replaced.
         writer = GenerationWriter(
             output,
             spaces,
@@ -157,7 +170,7 @@ def add_documents(
         writer = GenerationWriter(
             index,
             reopen_spaces(current.spaces),
-            BuildSettings.model_validate(current.settings),
+            _settings_of(index, current),
             progress,
             current,
             base=current,
@@ -218,6 +231,14 @@ def refuse_overwriting(output: Path, *, overwrite: bool) -> None:
 
 _OWN_NAMES = {SEGMENTS, QUERY, LOCK_NAME, f".{MANIFEST_NAME}.new"}
 """What a build that died before its first commit leaves behind."""
+
+
+def _settings_of(index: Path, manifest: Manifest) -> BuildSettings:
+    try:
+        return BuildSettings.model_validate(manifest.settings)
+    except ValidationError as error:
+        reason = f"settings that this version does not know ({error.errors()[0]['msg']})"
+        raise IndexCorruptError(index / MANIFEST_NAME, reason) from None
 
 
 def _as_records(documents: Iterable[Document], rejects: RejectLog) -> Iterator[CorpusRecord]:

@@ -7,6 +7,7 @@ Subcommands are entry points of the group ``winnow.commands``, loaded only when 
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from importlib.metadata import entry_points
@@ -39,6 +40,15 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # The reader of our output has seen enough, which click would call a failure. Python
+            # must not complain at exit either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [
             (name, COMMANDS[name][1] if name in COMMANDS else "(plug-in)")
@@ -66,6 +76,9 @@ def cli() -> None:
 
 def main() -> None:
     """Runs the command line: errors are one line, exit codes 0, 1, 2 and 130."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names and texts may hold what the terminal's encoding cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(standalone_mode=False) or 0
     except click.exceptions.Exit as stop:
@@ -76,24 +89,28 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         code = 130
-    except BrokenPipeError:
-        # The reader of our output has seen enough; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except Exception as error:
-        if os.environ.get("WINNOW_DEBUG") or not _is_named(error):
+        if os.environ.get("WINNOW_DEBUG"):
             raise
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"Error: {_message(error)}", err=True)
         code = 1
     sys.exit(code)
 
 
-def _is_named(error: Exception) -> bool:
-    """Whether an error is one of ours, whose message is written for users."""
-    return type(error).__module__.split(".")[0] in {
-        "indexer",
-        "encoders",
-        "retriever",
-        "api",
-        "eval",
-    }
+def _message(error: Exception) -> str:
+    """One line for users; the messages of our own errors are written for them."""
+    if type(error).__module__.split(".")[0] in _PACKAGES:
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return ": ".join([*names, error.strerror])
+    if isinstance(error, MemoryError):
+        return "out of memory; give indexer build a smaller --memory, or the machine more."
+    text = " ".join(str(error).split())[:300]
+    return (
+        f"unexpected {type(error).__name__}: {text}. Set WINNOW_DEBUG=1 to see where it happened, "
+        "and report it as a defect."
+    )
+
+
+_PACKAGES = {"indexer", "encoders", "retriever", "api", "eval"}

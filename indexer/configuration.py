@@ -57,9 +57,10 @@ def configure_part(
             entry = entry.model_copy(update={"weight": weight})
         if query_table is not None:
             query = _query_entry(index, space, entry, query_table, generation)
-            entry = entry.model_copy(update={"query": query})
-            if query.table_file and query.table_file not in files:
-                files[query.table_file] = describe_file(index / query.table_file)
+            old, entry = entry, entry.model_copy(update={"query": query})
+            if query.table_file != old.query.table_file:
+                files.pop(old.query.table_file or "", None)
+                files[str(query.table_file)] = describe_file(index / str(query.table_file))
         parts = tuple(
             entry if other.name == entry.name else other for other in manifest.spaces[space].parts
         )

@@ -16,10 +16,16 @@ from pathlib import Path
 import numpy as np
 
 from encoders.base import CorpusStatistics, Document, StatisticalEncoder
-from indexer.corpus.records import CorpusRecord, Reject, RejectLog, RejectReason
+from indexer.corpus.records import CorpusRecord, Reject, RejectLog
 from indexer.draft import SegmentDraft, Spaces
-from indexer.fields import FieldError, fit_fields
-from indexer.format.commit import SEGMENTS, commit_manifest, remove_unnamed_files
+from indexer.errors import IndexerError
+from indexer.fields import MAX_FIELDS, FieldError, fit_fields
+from indexer.format.commit import (
+    SEGMENTS,
+    commit_manifest,
+    last_generation,
+    remove_unnamed_files,
+)
 from indexer.format.manifest import EncoderEntry, FileEntry, Manifest, PartEntry, SpaceEntry
 from indexer.format.segment import Segment
 from indexer.passaging import Passager
@@ -77,7 +83,14 @@ class GenerationWriter:
     replaced: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.generation = self.current.generation + 1 if self.current else 1
+        last = self.current.generation if self.current else last_generation(self.index)
+        self.generation = last + 1
+        if len(self.fields) > MAX_FIELDS:
+            raise IndexerError(
+                f"{len(self.fields):,} metadata fields, of which an index holds {MAX_FIELDS:,}: "
+                "each is a column over all documents. Keep names that vary from record to record "
+                "out of the metadata, as values of a keyword list or in the text."
+            )
         self._passager = Passager(self.spaces, self.settings)
 
     def write(self, records: Iterable[CorpusRecord], rejects: RejectLog) -> BuildReport:
@@ -137,8 +150,10 @@ class GenerationWriter:
         drafts, base = intake.drafts, self.base
         if base and self.replaced:
             base = without_documents(self.index, base, self.replaced, self.generation)
-        fitted = self.spaces if base else _fit(self.spaces, drafts)
-        scales = choose_scales(fitted, drafts, base)
+        # Statistics and scales come from the first documents that an index gets.
+        pinned = base if base and base.next_ordinal else None
+        fitted = self.spaces if pinned else _fit(self.spaces, drafts)
+        scales = choose_scales(fitted, drafts, pinned)
         nnz = {key: sum(draft.parts[key].rows.nnz for draft in drafts) for key in scales}
         segments = list(base.segments) if base else []
         ordinal = base.next_ordinal if base else 0
@@ -146,7 +161,7 @@ class GenerationWriter:
             segments.append(draft.finish(fitted, scales, ordinal))
             ordinal += draft.document_count
         if base:
-            entries, files = base.spaces, base.files
+            entries, files = _refitted(base.spaces, fitted, scales), base.files
         else:
             entries, files = self._describe_spaces(fitted, scales)
         manifest = Manifest(
@@ -195,6 +210,28 @@ class GenerationWriter:
         return entries, files
 
 
+def _refitted(
+    entries: Mapping[str, SpaceEntry], fitted: Spaces, scales: Mapping[str, float]
+) -> dict[str, SpaceEntry]:
+    """The entries with these encoders and scales; their query side stays."""
+    return {
+        space: SpaceEntry(
+            parts=tuple(
+                entry.model_copy(
+                    update={
+                        "encoder": EncoderEntry.from_spec(
+                            part.encoder.spec, entry.encoder.argument
+                        ),
+                        "scale": scales[f"{space}.{entry.name}"],
+                    }
+                )
+                for entry, part in zip(entries[space].parts, parts, strict=True)
+            )
+        )
+        for space, parts in fitted.items()
+    }
+
+
 def _fit(spaces: Spaces, drafts: Sequence[SegmentDraft]) -> Spaces:
     """Pins the collection's statistics in the encoders that need them."""
     fitted: dict[str, tuple[SpacePart, ...]] = {}
@@ -241,15 +278,8 @@ def _admitted(
         try:
             yield fit_fields(record.document, fields)
         except FieldError as error:
-            rejects.add(
-                Reject(
-                    record.file,
-                    record.line,
-                    RejectReason.WRONG_TYPE,
-                    str(error),
-                    record.document.doc_id,
-                )
-            )
+            doc_id = record.document.doc_id
+            rejects.add(Reject(record.file, record.line, error.reason, str(error), doc_id))
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from indexer.format.manifest import Manifest, PartEntry
+from indexer.report import format_size
 
 
 def render(index: Path, manifest: Manifest) -> str:
@@ -28,7 +29,7 @@ def render(index: Path, manifest: Manifest) -> str:
         lines.append(
             f"  segment {segment.name}: {segment.document_count:,} documents"
             + (f", {deleted:,} deleted" if deleted else "")
-            + f", {size / 1e6:,.1f} MB"
+            + f", {format_size(size)}"
         )
     lines.append("  bytes")
     total = sum(entry.size for entry in manifest.all_files().values())
@@ -36,7 +37,7 @@ def render(index: Path, manifest: Manifest) -> str:
         per_document = size / max(1, manifest.document_count)
         share = 100 * size / max(1, total)
         lines.append(
-            f"    {purpose:<32} {size / 1e6:>10,.2f} MB {per_document:>9,.1f} per document "
+            f"    {purpose:<32} {format_size(size):>10} {per_document:>9,.1f} per document "
             f"{share:>5.1f} %"
         )
     return "\n".join(lines)

@@ -7,6 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+def format_size(size: float) -> str:
+    """A number of bytes for people.
+
+    >>> format_size(698), format_size(12_345_678)
+    ('698 B', '12.3 MB')
+    """
+    if size < 1000:
+        return f"{size:,.0f} B"
+    for unit in ("kB", "MB"):
+        size /= 1000
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:,.1f} GB"
+
+
 @dataclass(frozen=True)
 class PartReport:
     """One part of a space in numbers.
@@ -90,7 +105,7 @@ class BuildReport:
         lines = [
             f"{self.index}: generation {self.generation} in {total:.1f} s",
             f"  {self.documents:,} documents, {self.passages:,} passages, {rate:,.0f} documents/s",
-            f"  size {self.size_bytes / 1e6:,.1f} MB"
+            f"  size {format_size(self.size_bytes)}"
             + (f", {self.split_documents:,} documents split" if self.split_documents else "")
             + (f", {self.replaced:,} documents replaced" if self.replaced else ""),
         ]

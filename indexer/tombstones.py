@@ -7,7 +7,7 @@ subtract is found by analysing the stored text again, which needs no encoder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from encoders.query.analyzer import create_analyzer
 from encoders.query.tokenizer import WordPieceTokenizer
 from indexer.format.arrays import write_array
 from indexer.format.commit import SEGMENTS, describe_file, sync_directory, sync_file
+from indexer.format.documents import BATCH_ROWS
 from indexer.format.manifest import Manifest, PartEntry, SegmentEntry, SpaceEntry
 from indexer.format.segment import Segment
 from indexer.stored_passages import stored_passage
@@ -77,14 +78,13 @@ def _mark(
     rows = numbers
     if segment.passage_doc is not None:
         rows = np.flatnonzero(np.isin(segment.passage_doc, numbers))
-    texts = [stored_passage(segment, int(row)).full_text() for row in rows]
 
     arrays: dict[str, NDArray] = {f"tombstones.g{generation}.npy": tombstones}
     token_counts = dict(entry.token_counts)
     doc_freq_files = dict(entry.doc_freq_files)
     for space, part in _parts(manifest.spaces):
         key = f"{space}.{part.name}"
-        doc_freq, tokens = _subtract(index, segment, space, part, texts)
+        doc_freq, tokens = _subtract(index, segment, space, part, rows)
         doc_freq_files[key] = f"{key}.doc_freq.g{generation}.npy"
         arrays[doc_freq_files[key]] = doc_freq
         token_counts[key] -= tokens
@@ -115,22 +115,29 @@ def _parts(spaces: dict[str, SpaceEntry]) -> list[tuple[str, PartEntry]]:
 
 
 def _subtract(
-    index: Path, segment: Segment, space: str, part: PartEntry, texts: Sequence[str]
+    index: Path, segment: Segment, space: str, part: PartEntry, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint32], int]:
-    """Document frequencies without these texts, and the number of their tokens."""
+    """Document frequencies without the texts of these rows, and the number of their tokens."""
     view = segment.spaces[space].parts[part.name]
-    doc_freq = np.array(view.doc_freq)
     tokenizer_json = None
     if part.query.tokenizer_file:
         tokenizer_json = (index / part.query.tokenizer_file).read_bytes()
-    counts: SparseRows = create_analyzer(part.query.analyzer, tokenizer_json).count_batch(texts)
-    terms = counts.terms or ()
+    analyzer = create_analyzer(part.query.analyzer, tokenizer_json)
+    find: Callable[[str], int | None]
     if view.terms is not None:
-        known = [view.terms.find(term) for term in terms]
+        find = view.terms.find
     else:
-        tokenizer = WordPieceTokenizer(tokenizer_json or b"")
-        known = [-1 if (number := tokenizer.id(term)) is None else number for term in terms]
-    numbers = np.array(known, dtype=np.int64)[counts.dimensions]
-    numbers = numbers[numbers >= 0]
-    removed = np.bincount(numbers, minlength=len(doc_freq)).astype(np.uint32)
-    return doc_freq - np.minimum(removed, doc_freq), int(counts.weights.sum(dtype=np.float64))
+        find = WordPieceTokenizer(tokenizer_json or b"").id
+    removed = np.zeros(len(view.doc_freq), dtype=np.int64)
+    tokens = 0
+    for start in range(0, len(rows), BATCH_ROWS):
+        batch = rows[start : start + BATCH_ROWS]
+        texts = [stored_passage(segment, int(row)).full_text() for row in batch]
+        counts: SparseRows = analyzer.count_batch(texts)
+        known = [-1 if (n := find(term)) is None else n for term in counts.terms or ()]
+        numbers = np.array(known, dtype=np.int64)[counts.dimensions]
+        numbers = numbers[(numbers >= 0) & (numbers < len(removed))]
+        removed += np.bincount(numbers, minlength=len(removed))
+        tokens += int(counts.weights.sum(dtype=np.float64))
+    doc_freq = np.array(view.doc_freq)
+    return doc_freq - np.minimum(removed, doc_freq).astype(np.uint32), tokens

@@ -10,15 +10,19 @@ from typing import TextIO
 
 import click
 
+from indexer.commands.text_input import read_lines
 from retriever.results import Hit, Results
+from retriever.run import run_lines
 from retriever.searcher import Searcher, open_index
 
 
 @click.command()
 @click.argument("index", type=click.Path(path_type=Path))
 @click.argument("query", nargs=-1)
-@click.option("-k", "--top-k", "k", default=10, show_default=True, help="Most hits.")
-@click.option("--offset", default=0, help="Hits to skip.")
+@click.option(
+    "-k", "--top-k", "k", type=click.IntRange(0), default=10, show_default=True, help="Most hits."
+)
+@click.option("--offset", type=click.IntRange(0), default=0, help="Hits to skip.")
 @click.option("--space", help="Name of the space to search.")
 @click.option("--part-weight", "weights", multiple=True, metavar="PART=W", help="Weight of a part.")
 @click.option("--filter", "condition", metavar="JSON", help='{"field": "year", "gte": 2000}')
@@ -27,10 +31,16 @@ from retriever.searcher import Searcher, open_index
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per hit.")
 @click.option(
     "--queries",
-    type=click.File(),
+    type=click.File(encoding="utf-8-sig"),
     help="Many queries: QUERY_ID<tab>QUERY a line; - for stdin. Prints a TREC run.",
 )
-@click.option("--threads", default=1, show_default=True, help="Threads for --queries.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Threads for --queries.",
+)
 def search(
     index: Path,
     query: tuple[str, ...],
@@ -65,37 +75,46 @@ def search(
         results = searcher.search(
             " ".join(query),
             k,
-            explain=True,
+            explain=explain or not as_json,
             highlight=not as_json,
+            count_total=not as_json,
             **options,  # type: ignore[arg-type]
         )
         if as_json:
             for hit in results.hits:
-                kept = hit if explain else dataclasses.replace(hit, explanation=None)
-                click.echo(json.dumps(dataclasses.asdict(kept), ensure_ascii=False))
+                click.echo(json.dumps(dataclasses.asdict(hit), ensure_ascii=False))
         else:
             _print_hits(searcher, results, explain)
 
 
 def _print_hits(searcher: Searcher, results: Results, explain: bool) -> None:
-    if not results.hits:
-        click.echo("no document matches")
     for hit in results.hits:
-        document = searcher.document(hit.doc_id)
-        title = f"  {document.title}" if document.title and document.title != hit.doc_id else ""
+        title = _without_id(searcher.document(hit.doc_id).title, hit.doc_id)
+        doc_id = hit.doc_id if hit.doc_id.isprintable() else repr(hit.doc_id)
         click.echo(
-            click.style(f"{hit.rank:>3}. {hit.doc_id}", bold=True) + f"  {hit.score:.3f}{title}"
+            click.style(f"{hit.rank:>3}. {doc_id}", bold=True)
+            + f"  {hit.score:.3f}"
+            + (f"  {title}" if title else "")
         )
         for snippet in hit.snippets or ():
             if snippet.field == "text":
                 click.echo("     " + _marked(snippet.text, snippet.matches))
         click.echo(click.style("     matched: " + _terms(hit, explain), dim=True))
-    total = results.total
-    click.echo(
-        f"{'at least ' if total.relation == 'gte' else ''}{total.value:,} matching documents, "
-        f"{results.took_ms:.1f} ms",
-        err=True,
-    )
+    total = results.total.value
+    found = f"{total:,} matching document{'s' * (total != 1)}"
+    if results.hits and len(results.hits) < total:
+        found = f"{results.hits[0].rank:,} to {results.hits[-1].rank:,} of {found}"
+    elif total and not results.hits:
+        found = f"none shown of {found}"
+    click.echo(f"{found if total else 'no document matches'}, {results.took_ms:.1f} ms", err=True)
+
+
+def _without_id(title: str, doc_id: str) -> str:
+    """The title on one line, without the id if it begins with it, as ``sum(iterable)`` does."""
+    rest = title.removeprefix(doc_id)
+    if len(rest) < len(title) and not (rest[:1].isalnum() or rest[:1].isspace()):
+        title = rest
+    return " ".join(title.split())
 
 
 def _marked(text: str, matches: tuple[tuple[int, int], ...]) -> str:
@@ -120,21 +139,15 @@ def _terms(hit: Hit, explain: bool) -> str:
     )
 
 
-def _print_run(
-    searcher: Searcher,
-    queries: TextIO,
-    k: int,
-    threads: int,
-    options: dict,
-) -> None:
-    rows = [line.rstrip("\n").partition("\t") for line in queries if line.strip()]
+def _print_run(searcher: Searcher, queries: TextIO, k: int, threads: int, options: dict) -> None:
+    rows = [line.partition("\t") for line in read_lines(queries, "--queries")]
     if any(not tab for _, tab, _ in rows):
         raise click.UsageError("each line of --queries is QUERY_ID<tab>QUERY.")
     texts = [text for _, _, text in rows]
     found = searcher.search_batch(texts, k, threads=threads, **options)
     for (query_id, _, _), results in zip(rows, found, strict=True):
-        for hit in results.hits:
-            sys.stdout.write(f"{query_id} Q0 {hit.doc_id} {hit.rank} {hit.score:.6f} winnow\n")
+        ranking = [(hit.doc_id, hit.score) for hit in results.hits]
+        sys.stdout.writelines(run_lines(query_id, ranking, "winnow"))
 
 
 def _part_weights(texts: tuple[str, ...]) -> dict[str, float] | None:
@@ -143,6 +156,8 @@ def _part_weights(texts: tuple[str, ...]) -> dict[str, float] | None:
         name, _, number = text.rpartition("=")
         try:
             weights[name] = float(number)
+            if not name:
+                raise ValueError
         except ValueError:
             raise click.UsageError(f"--part-weight takes PART=NUMBER, got {text!r}.") from None
     return weights or None

@@ -21,5 +21,9 @@ class UnknownPartError(QueryError):
     """The space has no part of this name."""
 
 
+class RunFormatError(SearchError):
+    """A ranking cannot be written or read as a TREC run file."""
+
+
 class DocumentNotFoundError(SearchError):
     """The index holds no document of this id."""

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from indexer.errors import IndexCorruptError
 from indexer.format.documents import ARROW_TYPES
 from retriever.errors import FilterError
 
@@ -108,6 +109,8 @@ def _condition(
     kind = fields[name]
     if name in columns.column_names:
         column = columns.column(name).combine_chunks()
+        if column.type != ARROW_TYPES[kind]:
+            raise IndexCorruptError("columns.arrow", f"field {name!r} is not of type {kind}")
     else:
         column = pa.nulls(documents, ARROW_TYPES[kind])
     result = np.ones(documents, dtype=bool)

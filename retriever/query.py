@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ MAX_IMPACT = 255
 
 SMALLEST_PRODUCT = 1e-200
 """Below this a term's weight is as good as 0, and its inverse would overflow."""
+
+LARGEST_PRODUCT = 1e200
+"""Above this a sum of weights or a score may overflow."""
 
 NARROW_TERMS = 4096
 """Up to this many terms scores fit 31 bits with a relative rounding error below 1e-6."""
@@ -62,8 +66,7 @@ class SparseVector:
                 raise QueryError(f"the weight of {key!r} must be a finite number, got {value}.")
 
 
-@dataclass(frozen=True, slots=True)
-class QueryTerm:
+class QueryTerm(NamedTuple):
     """One token of a query, looked up.
 
     Attributes:
@@ -102,13 +105,23 @@ def integer_query(terms: Sequence[QueryTerm]) -> IntegerQuery:
     """Rounds query weights once, so that every sum of them is exact.
 
     The factor is the largest that keeps the highest possible score within the accumulator.
+
+    Raises:
+        QueryError: A weight is too large for floats to add up.
     """
     kept = tuple(term for term in terms if term.weight * term.scale > SMALLEST_PRODUCT)
     wide = len(kept) > NARROW_TERMS
     if not kept:
         return IntegerQuery((), np.zeros(0, dtype=np.int64), 1.0, wide)
-    products = np.array([term.weight * term.scale for term in kept])
+    # Plain Python: for the few terms of a query it is faster than arrays.
+    products = [term.weight * term.scale for term in kept]
+    if max(products) > LARGEST_PRODUCT:
+        term = kept[products.index(max(products))]
+        raise QueryError(
+            f"the weight of {term.term!r:.80} in part {term.part!r}, the part's weight included, "
+            f"must be below {LARGEST_PRODUCT:g}, got {term.weight:g}."
+        )
     room = (2**53 if wide else 2**31 - 1) / MAX_IMPACT - 2 * len(kept)
-    factor = room / float(products.sum())
-    weights = np.maximum(np.rint(products * factor), 1).astype(np.int64)
-    return IntegerQuery(kept, weights, factor, wide)
+    factor = room / sum(products)
+    weights = [round(product * factor) or 1 for product in products]
+    return IntegerQuery(kept, np.array(weights, dtype=np.int64), factor, wide)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,7 @@ from retriever.snapshot import Snapshot
 from retriever.space import SpaceView
 
 
-@dataclass(frozen=True, slots=True)
-class RankedPassage:
+class RankedPassage(NamedTuple):
     """The best passage of a document."""
 
     score: int
@@ -72,10 +71,12 @@ def _rank_passages(
         scores, rows = space.search_segment(number, query, k, alive[number], threshold)
         if len(rows) >= k:
             exhausted = False
-        for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
-            doc_num = segment.document_of(row)
-            ordinal = int(segment.ordinals[doc_num])
-            found.append(RankedPassage(score, ordinal, number, row, doc_num))
+        doc_nums = rows if segment.passage_doc is None else segment.passage_doc[rows]
+        columns = (scores, segment.ordinals[doc_nums], rows, doc_nums)
+        found += [
+            RankedPassage(score, ordinal, number, row, doc_num)
+            for score, ordinal, row, doc_num in zip(*(c.tolist() for c in columns), strict=True)
+        ]
         if number:
             found.sort(key=lambda passage: (-passage.score, passage.ordinal, passage.row))
             if len(found) > k:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from encoders.errors import EncoderError
 from indexer.errors import IndexCorruptError
-from indexer.format.commit import SEGMENTS
-from indexer.format.manifest import Manifest, read_manifest
+from indexer.format.arrays import read_array
+from indexer.format.commit import QUERY, SEGMENTS
+from indexer.format.manifest import Manifest, PartEntry, read_manifest
 from indexer.format.segment import Segment, check_sizes
 from retriever.errors import UnknownSpaceError
 from retriever.space import SpaceView
@@ -32,11 +34,18 @@ class Snapshot:
             Segment(index, entry, manifest.spaces, memory_map=memory_map)
             for entry in manifest.segments
         ]
-        self.spaces = {
-            name: SpaceView(index, name, entry, self.segments, manifest.row_count)
-            for name, entry in manifest.spaces.items()
-        }
+        self.spaces = {name: self._open_space(name) for name in manifest.spaces}
         self.alive = [segment.alive_rows for segment in self.segments]
+
+    def _open_space(self, name: str) -> SpaceView:
+        entry = self.manifest.spaces[name]
+        for part in entry.parts:
+            _check_query_table(self.index, part)
+        try:
+            return SpaceView(self.index, name, entry, self.segments, self.manifest.row_count)
+        except (EncoderError, OSError, ValueError, IndexError) as error:
+            reason = f"queries of space {name!r} cannot be read: {error}"
+            raise IndexCorruptError(self.index / QUERY, reason) from error
 
     def space(self, name: str | None) -> SpaceView:
         """A space by name, the default one for ``None``.
@@ -94,6 +103,23 @@ def open_snapshot(index: Path, *, memory_map: bool = True) -> Snapshot:
         try:
             return Snapshot(index, manifest, memory_map=memory_map)
         except IndexCorruptError:
-            if read_manifest(index).generation == manifest.generation:
+            if read_manifest(index) == manifest:
                 raise
     raise IndexCorruptError(index / SEGMENTS, f"it changed {ATTEMPTS} times while being opened")
+
+
+def _check_query_table(index: Path, part: PartEntry) -> None:
+    """Checks the published query weights of a part, if it uses any.
+
+    Raises:
+        IndexCorruptError: They are not one finite weight >= 0 per token.
+    """
+    name = part.query.table_file
+    if part.query.table == "corpus-idf" or name is None:
+        return
+    table = read_array(index / name, np.float32)
+    if len(table) != part.encoder.vocabulary:
+        reason = f"{len(table)} weights, expected {part.encoder.vocabulary}"
+        raise IndexCorruptError(index / name, reason)
+    if not bool(np.all((table >= 0) & (table < np.inf))):
+        raise IndexCorruptError(index / name, "a weight is negative or not finite")

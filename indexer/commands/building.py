@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ import click
 if TYPE_CHECKING:
     from indexer.corpus.language import EnglishDetector
     from indexer.corpus.records import CorpusRecord
+
+SMALLEST_MEMORY = 1 << 20
 
 CORPUS_HELP = (
     "CORPUS is a folder in BEIR layout, of JSONL, CSV, TSV, Parquet or Arrow files, of .txt, .md "
@@ -56,7 +59,12 @@ def _reading_options(command: Callable) -> Callable:
 @click.option("--analyzer", metavar="NAME", help="Short for --encoder NAME-bm25.")
 @click.option("--split/--no-split", default=True, help="Split long documents into passages.")
 @click.option("--passage-tokens", type=click.IntRange(min=16), help="Most tokens of a passage.")
-@click.option("--memory", default="1GB", help="Memory for rows before a segment is written.")
+@click.option(
+    "--memory",
+    default="1GB",
+    callback=lambda _context, _parameter, text: parse_bytes(text),
+    help="Memory for rows before a segment is written.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an index that is there.")
 @_reading_options
 def build(
@@ -66,7 +74,7 @@ def build(
     analyzer: str | None,
     split: bool,
     passage_tokens: int | None,
-    memory: str,
+    memory: int,
     overwrite: bool,
     **reading: Any,
 ) -> None:
@@ -78,13 +86,13 @@ def build(
     if encoders and analyzer:
         raise click.UsageError("--analyzer is short for --encoder: give one of them.")
     expressions = _expressions(encoders, analyzer)
-    settings = BuildSettings(
-        split=split, passage_tokens=passage_tokens, memory_bytes=parse_bytes(memory)
-    )
+    settings = BuildSettings(split=split, passage_tokens=passage_tokens, memory_bytes=memory)
     if output is None:
         if corpus == "-":
             raise click.UsageError("standard input has no name: say where the index goes with -o.")
-        path = Path(corpus).absolute()
+        path = Path(os.path.abspath(corpus))  # noqa: PTH100 - folds '..', follows no link
+        if not path.name:
+            raise click.UsageError(f"{corpus} has no name: say where the index goes with -o.")
         output = path.with_name(f"{path.name}.winnow")
     refuse_overwriting(output, overwrite=overwrite)
     spaces = create_spaces(expressions)
@@ -116,13 +124,19 @@ def build(
 def add(index: Path, corpus: str, replace: bool, **reading: Any) -> None:
     """Adds documents to an index; see the help text above."""
     from indexer.builder import add_documents
+    from indexer.corpus.mapping import CANDIDATE_NAMES
+    from indexer.format.manifest import read_manifest
+
+    # Values are read as the types that the index has, but for fields that may be the id or text.
+    fields = read_manifest(index).fields
+    types = {name: kind for name, kind in fields.items() if name.lower() not in CANDIDATE_NAMES}
 
     def run(records, fields, rejects, progress):  # type: ignore[no-untyped-def]
         return add_documents(
             index, records, fields=fields, rejects=rejects, replace=replace, progress=progress
         )
 
-    _read_and_run(corpus, index, run, warn_of_language=False, **reading)
+    _read_and_run(corpus, index, run, types=types, warn_of_language=False, **reading)
 
 
 def _expressions(encoders: tuple[str, ...], analyzer: str | None) -> dict[str, str]:
@@ -150,6 +164,7 @@ def _read_and_run(
     index: Path,
     run: Callable,
     *,
+    types: Mapping[str, str] | None = None,
     warn_of_language: bool,
     id_field: str | None,
     title_field: str | None,
@@ -168,8 +183,10 @@ def _read_and_run(
     from indexer.corpus.records import RejectLog
     from indexer.progress import show_progress
 
+    mapping = FieldMapping(doc_id=id_field, title=title_field, text=text_field or None)
     options = CorpusOptions(
-        mapping=FieldMapping(doc_id=id_field, title=title_field, text=text_field or None),
+        mapping=mapping,
+        types={k: v for k, v in (types or {}).items() if k not in mapping.names},
         schema_file=schema,
         format=format_,
         generate_ids=generate_ids,
@@ -201,8 +218,8 @@ def _watched(records: Iterable[CorpusRecord], detector: EnglishDetector) -> Iter
 def parse_bytes(text: str) -> int:
     """Reads sizes such as ``512MB`` or ``2GiB``.
 
-    >>> parse_bytes("2KB"), parse_bytes("1GiB")
-    (2000, 1073741824)
+    >>> parse_bytes("2.5MB"), parse_bytes("1GiB")
+    (2500000, 1073741824)
     """
     units = {"": 1, "B": 1, "K": 1000, "M": 10**6, "G": 10**9, "T": 10**12}
     units |= {f"{unit}B": size for unit, size in units.items() if unit in "KMGT" and unit}
@@ -211,6 +228,9 @@ def parse_bytes(text: str) -> int:
     unit = text.strip()[len(number) :]
     unit = unit if unit.endswith("iB") else unit.upper()
     try:
-        return int(float(number) * units[unit])
-    except (ValueError, KeyError):
+        size = int(float(number) * units[unit])
+    except (ValueError, KeyError, OverflowError):
         raise click.BadParameter(f"not a size such as 512MB or 2GiB: {text!r}") from None
+    if size < SMALLEST_MEMORY:
+        raise click.BadParameter(f"must be at least 1MiB, got {text!r}")
+    return size

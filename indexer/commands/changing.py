@@ -8,27 +8,35 @@ from typing import TextIO
 
 import click
 
+from indexer.commands.text_input import read_lines
+
 
 @click.command()
 @click.argument("index", type=click.Path(path_type=Path))
 @click.argument("doc_ids", nargs=-1)
-@click.option("--from", "file", type=click.File(), help="Ids from a file, one a line; - for stdin.")
+@click.option(
+    "--from",
+    "file",
+    type=click.File(encoding="utf-8-sig"),
+    help="Ids from a file, one a line; - for stdin.",
+)
 def delete(index: Path, doc_ids: tuple[str, ...], file: TextIO | None) -> None:
     """Delete documents from an index.
 
-    Ids that the index does not hold are counted, and leave it as it is.
+    Ids that the index does not hold are counted, and leave it as it is; if it holds none of
+    them the exit code is 1.
     """
     from indexer.builder import delete_documents
 
     ids = list(doc_ids)
     if file is not None:
-        ids += [line.rstrip("\n") for line in file if line.strip()]
+        ids += read_lines(file, "--from")
     if not ids:
         raise click.UsageError("no ids: give them as arguments or with --from FILE.")
     report = delete_documents(index, ids)
     click.echo(
-        f"{index}: generation {report.generation}, {report.deleted:,} documents deleted, "
-        f"{report.unknown:,} ids not in the index"
+        f"{index}: generation {report.generation}, {report.deleted:,} deleted, "
+        f"{report.unknown:,} not in the index"
     )
     if report.unknown and not report.deleted:
         sys.exit(1)
@@ -43,7 +51,7 @@ def delete(index: Path, doc_ids: tuple[str, ...], file: TextIO | None) -> None:
     "--query-table",
     metavar="SOURCE",
     help="Where query weights come from: corpus-idf (recomputed from the indexed text), "
-    "published (the checkpoint's own), or an idf.json file.",
+    "published (the checkpoint's own, or the file given last), or an idf.json file.",
 )
 def configure(
     index: Path, space: str | None, part: str | None, weight: float | None, query_table: str | None

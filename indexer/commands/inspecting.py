@@ -28,6 +28,7 @@ def inspect(index: Path, as_json: bool) -> None:
 @click.argument("index", type=click.Path(path_type=Path))
 def verify(index: Path) -> None:
     """Check every file of an index against its checksum."""
+    from indexer.report import format_size
     from indexer.verification import verify as verify_index
 
     result = verify_index(index)
@@ -35,7 +36,7 @@ def verify(index: Path) -> None:
         click.echo(f"{index / name}: {problem}", err=True)
     click.echo(
         f"{index}: generation {result.generation}, {result.files} files, "
-        f"{result.size_bytes / 1e6:,.1f} MB: "
+        f"{format_size(result.size_bytes)}: "
         + (f"{len(result.problems)} damaged" if result.problems else "all as written")
     )
     if result.problems:

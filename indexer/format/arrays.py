@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from indexer.errors import IndexCorruptError
+
+SMALL_FILE = 1 << 15
+"""Up to this many bytes an array is read: a map would hold a file descriptor for its life."""
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
@@ -29,22 +33,44 @@ def read_array(
         memory_map: Map the file instead of reading it.
 
     Raises:
-        IndexCorruptError: The file is missing, is no such array, or is shorter than it says.
+        IndexCorruptError: The file is missing, is no such array, or not as long as it says.
     """
     try:
-        array = np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
+        with path.open("rb") as file:
+            shape, fortran_order, found = _read_header(file)
+            offset, size = file.tell(), file.seek(0, 2)
+            if found != np.dtype(dtype) or len(shape) != ndim or fortran_order:
+                raise ValueError(f"expected {np.dtype(dtype)} with {ndim} axes, got {found}{shape}")
+            if min(shape) < 0 or offset + math.prod(shape) * found.itemsize != size:
+                raise ValueError(f"{size} bytes, its header says {found}{shape}")
+            if offset % found.alignment:
+                raise ValueError(f"data at byte {offset} is not aligned")
+            if not math.prod(shape):
+                array = np.empty(shape, dtype)
+            elif memory_map and size > SMALL_FILE:
+                # A plain ndarray view: numba and slicing are slower on np.memmap's subclass.
+                array = np.memmap(file, dtype, "r", offset, shape).view(np.ndarray)
+            else:
+                file.seek(offset)
+                array = np.fromfile(file, dtype).reshape(shape)
     except FileNotFoundError:
         raise IndexCorruptError(path, "the file is missing") from None
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
+    except (ValueError, OSError) as error:
         raise IndexCorruptError(path, f"not a readable array ({error})") from None
-    if not isinstance(array, np.ndarray) or array.dtype != np.dtype(dtype) or array.ndim != ndim:
-        found = f"{getattr(array, 'dtype', '?')} with {getattr(array, 'ndim', '?')} axes"
-        raise IndexCorruptError(path, f"expected {np.dtype(dtype)} with {ndim} axes, got {found}")
-    # A plain ndarray view: numba and slicing are slower on np.memmap's subclass.
-    plain = array.view(np.ndarray)
     # Read-only either way: numba compiles a kernel anew for arrays that may be written.
-    plain.flags.writeable = False
-    return plain
+    array.flags.writeable = False
+    return array
+
+
+def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran order, and element type."""
+    try:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("not version 1 of the format")
+        return np.lib.format.read_array_header_1_0(file)
+    except Exception as error:
+        # A damaged header makes numpy's parser raise almost anything.
+        raise ValueError(f"no header of an array: {str(error)[:200]}") from None
 
 
 def check_offsets(path: Path, offsets: NDArray[Any], end: int) -> None:

@@ -12,15 +12,17 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import xxhash
 
 from indexer.errors import IndexerError, IndexLockedError
-from indexer.format.manifest import MANIFEST_NAME, FileEntry, Manifest, serialise
+from indexer.format.manifest import MANIFEST_NAME, FileEntry, Manifest, read_manifest, serialise
 
 LOCK_NAME = "write.lock"
 SEGMENTS = "segments"
@@ -98,35 +100,77 @@ def remove_unnamed_files(index: Path, manifest: Manifest | None) -> None:
             path.unlink(missing_ok=True)
 
 
+def last_generation(index: Path) -> int:
+    """The highest generation that names a segment in this directory, 0 if none does."""
+    names = [re.match(r"g(\d+)-", path.name) for path in _children(index / SEGMENTS)]
+    return max((int(name[1]) for name in names if name), default=0)
+
+
 def _children(directory: Path) -> list[Path]:
     return sorted(directory.iterdir()) if directory.is_dir() else []
 
 
 @contextlib.contextmanager
 def write_lock(index: Path) -> Iterator[None]:
-    """Holds the index's one writer's lock.
+    """Holds the index's one writer's lock; a writer that fails leaves the last generation only.
 
-    The lock is the operating system's, so that it goes when its owner dies.
+    The lock is the operating system's, so that it goes when its owner dies. The directory is made
+    if it is missing, and removed again if nothing was committed.
 
     Raises:
         IndexLockedError: Another process holds it.
+        IndexerError: The directory cannot be written to.
     """
-    try:
-        index.mkdir(parents=True, exist_ok=True)
-        file = (index / LOCK_NAME).open("a+")
-    except OSError as error:
-        raise IndexerError(f"{index}: cannot write an index here ({error.strerror}).") from None
-    with file:
+    made = [path for path in (index, *index.parents) if not path.exists()]
+    with _acquire(index) as file:
+        file.truncate(0)
+        json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
+        file.flush()
+        try:
+            yield
+        except BaseException:
+            _discard_unfinished(index, made)
+            raise
+
+
+def _acquire(index: Path) -> TextIO:
+    path = index / LOCK_NAME
+    while True:
+        try:
+            index.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+")
+        except OSError as error:
+            raise IndexerError(f"{index}: cannot write an index here ({error.strerror}).") from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read().strip() or "an unknown process"
+            # The owner before may have deleted the file between our opening and our locking it.
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file
+            file.close()
+        except BlockingIOError:
+            with file:
+                file.seek(0)
+                owner = file.read().strip() or "an unknown process"
             raise IndexLockedError(
                 f"{index}: another process is writing to this index ({owner}). "
                 "Wait for it to finish, or stop it; the lock goes with its process."
             ) from None
-        file.truncate(0)
-        json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
-        file.flush()
-        yield
+        except OSError as error:
+            file.close()
+            raise IndexerError(f"{path}: cannot be locked ({error.strerror}).") from None
+
+
+def _discard_unfinished(index: Path, made: Sequence[Path]) -> None:
+    """Deletes what no generation names, and directories made for an index that was not to be."""
+    if (index / MANIFEST_NAME).exists():
+        with contextlib.suppress(IndexerError):  # it was broken before
+            remove_unnamed_files(index, read_manifest(index))
+        return
+    remove_unnamed_files(index, None)
+    (index / LOCK_NAME).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # somebody else's files
+        for directory in (index / SEGMENTS, index / QUERY):
+            if directory.exists():
+                directory.rmdir()
+        for directory in made:
+            directory.rmdir()

@@ -11,9 +11,12 @@ from __future__ import annotations
 import bisect
 import datetime
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from encoders.base import Document, MetadataValue
@@ -58,8 +61,9 @@ class DocumentWriter:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._file = pa.ipc.new_file(str(directory / "documents.arrow"), TEXT_SCHEMA)
-        self._pending: list[Document] = []
-        self._columns: list[pa.Table] = []
+        self._columns: list[dict[str, pa.Array]] = []  # one per batch, absent fields left out
+        self._row_counts: list[int] = []
+        self._fields: dict[str, str] = {}
         self.doc_ids: list[str] = []
 
     def add(self, documents: Sequence[Document], fields: Mapping[str, str]) -> None:
@@ -71,49 +75,77 @@ class DocumentWriter:
             texts = pa.array([document.text for document in batch], pa.large_string())
             self._file.write_batch(pa.record_batch([titles, texts], schema=TEXT_SCHEMA))
             used = sorted({name for document in batch for name in document.metadata})
-            columns = {
-                name: pa.array(
-                    [document.metadata.get(name) for document in batch],
-                    ARROW_TYPES[fields[name]],
-                )
-                for name in used
-            }
-            # A table without columns has no rows: this one keeps the count.
-            columns["~row"] = pa.nulls(len(batch))
-            self._columns.append(pa.table(columns))
+            self._fields.update((name, fields[name]) for name in used)
+            self._row_counts.append(len(batch))
+            self._columns.append(
+                {
+                    name: pa.array(
+                        [document.metadata.get(name) for document in batch],
+                        ARROW_TYPES[fields[name]],
+                    )
+                    for name in used
+                }
+            )
 
     def close(self) -> None:
         """Finishes both files."""
         self._file.close()
-        empty = pa.table({"~row": pa.nulls(0)})
-        table = pa.concat_tables([empty, *self._columns], promote_options="default")
-        table = table.drop_columns("~row")
-        table = table.combine_chunks().select(sorted(table.column_names))
+        table = pa.table({name: self._column(name) for name in sorted(self._fields)})
         with pa.ipc.new_file(str(self._directory / "columns.arrow"), table.schema) as file:
             if table.num_columns:
                 file.write_table(table)
 
+    def _column(self, name: str) -> pa.Array:
+        """One field over all batches."""
+        kind = ARROW_TYPES[self._fields[name]]
+        pieces = [
+            columns.pop(name) if name in columns else pa.nulls(count, kind)
+            for columns, count in zip(self._columns, self._row_counts, strict=True)
+        ]
+        return pa.concat_arrays(pieces)
+
 
 class DocumentStore:
-    """Reads what :class:`DocumentWriter` wrote."""
+    """Reads what :class:`DocumentWriter` wrote.
+
+    Files are opened at once, so that they may be deleted, and parsed when they are first needed.
+    Nothing in them is trusted: Arrow checks the structure of a file, not what offsets hold.
+    """
 
     def __init__(self, directory: Path, document_count: int, *, memory_map: bool = True) -> None:
-        texts = _open(directory / "documents.arrow", memory_map)
-        path = directory / "documents.arrow"
-        if texts.schema != TEXT_SCHEMA:
+        self._document_count = document_count
+        self._text_path = directory / "documents.arrow"
+        self._column_path = directory / "columns.arrow"
+        self._text_source = _source(self._text_path, memory_map)
+        self._column_source = _source(self._column_path, memory_map)
+
+    @cached_property
+    def columns(self) -> pa.Table:
+        """Typed metadata, a column per field that any document of the segment has.
+
+        Raises:
+            IndexCorruptError: The file is damaged.
+        """
+        path = self._column_path
+        table: pa.Table = _guard(path, lambda: _read_table(self._column_source))
+        if table.num_columns and table.num_rows != self._document_count:
+            raise IndexCorruptError(path, f"does not hold {self._document_count} rows")
+        if not all(kind in ARROW_TYPES.values() for kind in table.schema.types):
+            raise IndexCorruptError(path, "unexpected types of columns")
+        return table
+
+    @cached_property
+    def _texts(self) -> tuple[list[int], list[tuple[_Strings, _Strings]]]:
+        """First document of each batch (and the end), and titles and texts per batch."""
+        path = self._text_path
+        batches: list[pa.RecordBatch] = _guard(path, lambda: _read_batches(self._text_source))
+        if any(batch.schema != TEXT_SCHEMA for batch in batches):
             raise IndexCorruptError(path, "unexpected columns")
-        self._batches = _guard(
-            path, lambda: [texts.get_batch(i) for i in range(texts.num_record_batches)]
-        )
-        self._starts = [0]
-        for batch in self._batches:
-            self._starts.append(self._starts[-1] + batch.num_rows)
-        if self._starts[-1] != document_count:
-            raise IndexCorruptError(path, f"does not hold {document_count} documents")
-        path = directory / "columns.arrow"
-        self.columns: pa.Table = _guard(path, _open(path, memory_map).read_all)
-        if self.columns.num_columns and self.columns.num_rows != document_count:
-            raise IndexCorruptError(path, f"does not hold {document_count} rows")
+        starts = list(accumulate((batch.num_rows for batch in batches), initial=0))
+        if starts[-1] != self._document_count:
+            raise IndexCorruptError(path, f"does not hold {self._document_count} documents")
+        titles, texts = ([_Strings(path, batch.column(i)) for batch in batches] for i in (0, 1))
+        return starts, list(zip(titles, texts, strict=True))
 
     def title(self, doc_num: int) -> str:
         """Title of a document."""
@@ -124,29 +156,61 @@ class DocumentStore:
         return self._value(1, doc_num)
 
     def _value(self, column: int, doc_num: int) -> str:
-        at = bisect.bisect_right(self._starts, doc_num) - 1
-        return self._batches[at].column(column)[doc_num - self._starts[at]].as_py()
+        starts, batches = self._texts
+        at = bisect.bisect_right(starts, doc_num) - 1
+        return batches[at][column][doc_num - starts[at]]
 
     def metadata(self, doc_num: int) -> dict[str, MetadataValue]:
         """Metadata of a document, absent fields left out."""
         result: dict[str, MetadataValue] = {}
         for name in self.columns.column_names:
-            value = self.columns.column(name)[doc_num].as_py()
+            value = _guard(self._column_path, self.columns.column(name)[doc_num].as_py)
             if value is not None:
                 result[name] = tuple(value) if isinstance(value, list) else value
         return result
 
 
-def _open(path: Path, memory_map: bool) -> pa.ipc.RecordBatchFileReader:
-    if not path.is_file():
-        raise IndexCorruptError(path, "the file is missing")
-    source = pa.memory_map(str(path)) if memory_map else pa.BufferReader(path.read_bytes())
-    return _guard(path, lambda: pa.ipc.open_file(source))
+class _Strings:
+    """Strings of one Arrow array, each checked when it is read: whole files are too long for it."""
+
+    def __init__(self, path: Path, array: pa.Array) -> None:
+        _, offsets, data = array.buffers()
+        self._path = path
+        self._data = b"" if data is None else memoryview(data)
+        if len(array) and (offsets is None or offsets.size < 8 * (len(array) + 1)):
+            raise IndexCorruptError(path, "offsets are missing")
+        self._offsets = np.frombuffer(offsets or b"", np.int64, len(array) and len(array) + 1)
+
+    def __getitem__(self, number: int) -> str:
+        start, end = self._offsets[number : number + 2].tolist()
+        if not 0 <= start <= end <= len(self._data):
+            raise IndexCorruptError(self._path, "a text lies outside the file")
+        return _guard(self._path, lambda: str(self._data[start:end], "utf-8"))
+
+
+def _source(path: Path, memory_map: bool) -> pa.NativeFile:
+    try:
+        return pa.memory_map(str(path)) if memory_map else pa.BufferReader(path.read_bytes())
+    except FileNotFoundError:
+        raise IndexCorruptError(path, "the file is missing") from None
+    except OSError as error:
+        raise IndexCorruptError(path, f"cannot be read ({error})") from None
+
+
+def _read_batches(source: pa.NativeFile) -> list[pa.RecordBatch]:
+    file = pa.ipc.open_file(source)
+    return [file.get_batch(number) for number in range(file.num_record_batches)]
+
+
+def _read_table(source: pa.NativeFile) -> pa.Table:
+    table = pa.ipc.open_file(source).read_all()
+    table.validate(full=True)
+    return table
 
 
 def _guard(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200]
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise IndexCorruptError(path, f"not a readable Arrow file ({reason})") from None

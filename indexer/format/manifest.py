@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from encoders.base import EncoderSpec
 from indexer.errors import IncompatibleIndexError, IndexCorruptError, IndexNotFoundError
@@ -20,6 +20,7 @@ from indexer.errors import IncompatibleIndexError, IndexCorruptError, IndexNotFo
 FORMAT = "winnow-index"
 FORMAT_VERSION = "0.1"
 MANIFEST_NAME = "manifest.json"
+FIELD_TYPES = frozenset({"keyword", "integer", "float", "boolean", "date", "keywords"})
 
 
 class _Model(BaseModel):
@@ -80,10 +81,10 @@ class PartEntry(_Model):
     """
 
     name: str
-    weight: float = Field(gt=0)
+    weight: float = Field(gt=0, allow_inf_nan=False)
     encoder: EncoderEntry
     query: QueryEntry
-    scale: float = Field(gt=0)
+    scale: float = Field(gt=0, allow_inf_nan=False)
 
 
 class SpaceEntry(_Model):
@@ -130,6 +131,30 @@ class Manifest(_Model):
     spaces: dict[str, SpaceEntry]
     segments: tuple[SegmentEntry, ...] = ()
     files: dict[str, FileEntry] = {}
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        parts = [(space, part) for space, entry in self.spaces.items() for part in entry.parts]
+        keys = {f"{space}.{part.name}" for space, part in parts}
+        if self.default_space not in self.spaces or len(keys) != len(parts):
+            raise ValueError("no default space, or two parts of one name")
+        if not FIELD_TYPES.issuperset(self.fields.values()):
+            raise ValueError("unknown types of fields")
+        for _, part in parts:
+            for name in filter(None, (part.query.tokenizer_file, part.query.table_file)):
+                if name not in self.files:
+                    raise ValueError(f"{name} is not among the files")
+        for segment in self.segments:
+            if segment.doc_freq_files.keys() != keys or segment.token_counts.keys() != keys:
+                raise ValueError(f"segment {segment.name} has other parts")
+            if segment.live_documents > segment.document_count:
+                raise ValueError(f"segment {segment.name} has more live documents than documents")
+            if segment.live_rows > segment.row_count:
+                raise ValueError(f"segment {segment.name} has more live passages than passages")
+        for path in self.all_files():
+            if path.startswith("/") or ".." in path.split("/"):
+                raise ValueError(f"{path} lies outside the index")
+        return self
 
     def all_files(self) -> dict[str, FileEntry]:
         """Every file of the index but the manifest, by path relative to the index."""
@@ -182,7 +207,10 @@ def parse(content: bytes, path: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate(payload)
     except ValidationError as error:
-        raise IndexCorruptError(path, f"not a valid manifest ({error.errors()[0]})") from None
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        reason = f"{place}: {first['msg']}" if place else first["msg"]
+        raise IndexCorruptError(path, f"not a valid manifest ({reason})") from None
     if serialise(manifest) != content:
         raise IndexCorruptError(path, "the manifest was altered")
     return manifest

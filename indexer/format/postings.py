@@ -17,12 +17,14 @@ from indexer.errors import IndexCorruptError
 from indexer.format.arrays import check_offsets, read_array, write_array
 from kernels.cpu.inversion import (
     RARE,
+    best_impacts,
     classify,
     count_dimensions,
     invert,
     lay_out,
     posting_offsets,
 )
+from kernels.cpu.search import KTH_RANKS
 
 WINDOW_BITS = 13
 """Windows of 8,192 rows: their 32-bit accumulators fill a first-level cache of 32 KiB."""
@@ -49,8 +51,11 @@ class Postings:
     columns: NDArray[np.uint8]
     column_max: NDArray[np.uint8]
     max_impact: NDArray[np.uint8]
+    kth_impact: NDArray[np.uint8]
     window_bits: int
     row_count: int
+    path: Path = Path("postings")
+    """What errors name: prefix of the files."""
 
     def postings(self, dimension: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Ascending rows int64[n] and impacts uint8[n] of one dimension, decoded.
@@ -61,7 +66,7 @@ class Postings:
         if form <= -2:
             column = self.columns[-2 - form]
             rows = np.flatnonzero(column)
-            return rows, column[rows]
+            return self._within(rows), column[rows]
         first, last = int(self.posting_start[dimension]), int(self.posting_start[dimension + 1])
         local = self.local_ids[first:last].astype(np.int64)
         if form == RARE:
@@ -70,7 +75,14 @@ class Postings:
         else:
             counts = np.diff(self.window_start[form].astype(np.int64))
             windows = np.repeat(np.arange(len(counts)), counts)
-        return (windows << self.window_bits) | local, self.impacts[first:last]
+        rows = (windows << self.window_bits) | local
+        return self._within(rows), self.impacts[first:last]
+
+    def _within(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows, if there are so many: readers index with them."""
+        if len(rows) and int(rows.max()) >= self.row_count:
+            raise IndexCorruptError(self.path, f"a posting of row {rows.max()} of {self.row_count}")
+        return rows
 
     def impact(self, dimension: int, row: int) -> int:
         """Impact of one dimension in one row, 0 if it has none."""
@@ -98,6 +110,7 @@ _DTYPES: dict[str, tuple[type, int]] = {
     "columns": (np.uint8, 2),
     "column_max": (np.uint8, 2),
     "max_impact": (np.uint8, 1),
+    "kth_impact": (np.uint8, 2),
 }
 
 
@@ -162,9 +175,11 @@ def build_postings(parts: Sequence[ImpactRows], window_bits: int = WINDOW_BITS) 
         columns=np.zeros((dense, windows << window_bits), dtype=np.uint8),
         column_max=np.zeros((dense, windows), dtype=np.uint8),
         max_impact=np.zeros(dimension_count, dtype=np.uint8),
+        kth_impact=np.zeros((dimension_count, len(KTH_RANKS)), dtype=np.uint8),
         window_bits=window_bits,
         row_count=row_count,
     )
+    best_impacts(source_start, row_impacts, np.array(KTH_RANKS), result.kth_impact)
     lay_out(
         source_start,
         rows,
@@ -214,7 +229,8 @@ def read_postings(
     }
     if not 6 <= window_bits <= 16:
         raise IndexCorruptError(directory, f"windows of 2^{window_bits} rows")
-    result = Postings(**arrays, window_bits=window_bits, row_count=row_count)
+    prefix = directory / f"{space}.postings"
+    result = Postings(**arrays, window_bits=window_bits, row_count=row_count, path=prefix)
     vocabulary = len(result.directory)
     windows = (row_count + (1 << window_bits) - 1) >> window_bits
     windowed, dense = len(result.window_start), len(result.columns)
@@ -227,6 +243,7 @@ def read_postings(
         "columns": (dense, windows << window_bits),
         "column_max": (dense, windows),
         "max_impact": (vocabulary,),
+        "kth_impact": (vocabulary, len(KTH_RANKS)),
     }
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
@@ -248,11 +265,10 @@ def _check_directory(path, postings: Postings, windowed: int, dense: int) -> Non
     starts = postings.window_start
     if windowed:
         owners = np.flatnonzero(form >= 0)
-        ends = np.zeros(windowed, dtype=np.int64)
-        ends[form[owners]] = lengths[owners]
         if (
             np.any(starts[:, 1:] < starts[:, :-1])
+            or np.any(np.diff(starts, axis=1) > 1 << postings.window_bits)
             or np.any(starts[:, 0] != 0)
-            or not np.array_equal(starts[:, -1], ends)
+            or not np.array_equal(starts[form[owners], -1], lengths[owners])
         ):
             raise IndexCorruptError(path("window_start"), "window offsets are not ascending")

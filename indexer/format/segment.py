@@ -114,15 +114,12 @@ class Segment:
             self.tombstones = self._array(entry.tombstones, np.uint8)
             if len(self.tombstones) != entry.document_count:
                 raise IndexCorruptError(self.directory / entry.tombstones, "of a wrong length")
+        # Stored titles, texts and metadata.
+        self.documents = DocumentStore(self.directory, entry.document_count, memory_map=memory_map)
         self.spaces = {name: SegmentSpace(self, name, space) for name, space in spaces.items()}
 
     def _array(self, name: str, dtype: type, ndim: int = 1) -> NDArray:
         return read_array(self.directory / name, dtype, ndim, memory_map=self.memory_map)
-
-    @cached_property
-    def documents(self) -> DocumentStore:
-        """Stored titles, texts and metadata."""
-        return DocumentStore(self.directory, self.entry.document_count, memory_map=self.memory_map)
 
     @cached_property
     def alive_documents(self) -> NDArray[np.uint8]:

@@ -57,10 +57,14 @@ class StringTable:
         def read(kind: str, dtype: type) -> NDArray:
             return read_array(directory / f"{name}.{kind}.npy", dtype, memory_map=memory_map)
 
+        self._path = directory / f"{name}.bytes.npy"
         self._bytes = read("bytes", np.uint8)
         self._offsets = read("offsets", np.uint64)
         self._slots = read("slots", np.uint32)
         check_offsets(directory / f"{name}.offsets.npy", self._offsets, len(self._bytes))
+        # Elements of a memoryview are Python objects at once, several times faster than numpy's.
+        self._byte_view = memoryview(self._bytes)
+        self._offset_view = memoryview(self._offsets)
         self._mask = len(self._slots) - 1
         if len(self._slots) & self._mask or len(self._slots) <= len(self):
             raise IndexCorruptError(
@@ -71,8 +75,11 @@ class StringTable:
         return len(self._offsets) - 1
 
     def __getitem__(self, number: int) -> str:
-        start, end = int(self._offsets[number]), int(self._offsets[number + 1])
-        return self._bytes[start:end].tobytes().decode()
+        start, end = self._offset_view[number], self._offset_view[number + 1]
+        try:
+            return str(self._byte_view[start:end], "utf-8")
+        except UnicodeDecodeError:
+            raise IndexCorruptError(self._path, f"string {number} is not UTF-8") from None
 
     def __iter__(self) -> Iterator[str]:
         for number in range(len(self)):
@@ -86,8 +93,8 @@ class StringTable:
             number = int(self._slots[slot]) - 1
             if number < 0 or number >= len(self):
                 return -1
-            start, end = int(self._offsets[number]), int(self._offsets[number + 1])
-            if end - start == len(encoded) and self._bytes[start:end].tobytes() == encoded:
+            start, end = self._offset_view[number], self._offset_view[number + 1]
+            if end - start == len(encoded) and self._byte_view[start:end] == encoded:
                 return number
             slot = (slot + 1) & self._mask
         return -1

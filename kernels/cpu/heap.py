@@ -42,12 +42,30 @@ def push(scores, rows, size, capacity, score, row):  # type: ignore[no-untyped-d
         return size + 1
     if worse(score, row, scores[0], rows[0]):
         return size
+    _sift_down(scores, rows, capacity, score, row)
+    return size
+
+
+@njit(nogil=True)
+def sort_best_first(scores, rows, size):  # type: ignore[no-untyped-def]
+    """Turns the heap into a list in place: best pair first."""
+    for last in range(size - 1, 0, -1):
+        score = scores[last]
+        row = rows[last]
+        scores[last] = scores[0]
+        rows[last] = rows[0]
+        _sift_down(scores, rows, last, score, row)
+
+
+@njit(nogil=True)
+def _sift_down(scores, rows, size, score, row):  # type: ignore[no-untyped-def]
+    """Replaces the root of a heap of ``size`` pairs."""
     at = 0
     while True:
         child = 2 * at + 1
-        if child >= capacity:
+        if child >= size:
             break
-        if child + 1 < capacity and worse(
+        if child + 1 < size and worse(
             scores[child + 1], rows[child + 1], scores[child], rows[child]
         ):
             child += 1
@@ -58,4 +76,3 @@ def push(scores, rows, size, capacity, score, row):  # type: ignore[no-untyped-d
         at = child
     scores[at] = score
     rows[at] = row
-    return size

@@ -83,6 +83,36 @@ def classify(doc_freq, window_count, row_count, rare_factor, dense_fraction, dir
 
 
 @njit(nogil=True, cache=True)
+def best_impacts(source_start, row_impacts, ranks, kth_impact):  # type: ignore[no-untyped-def]
+    """For each dimension its k-th largest impact, for a few k.
+
+    That many rows score at least the query weight times this impact: a threshold to start from.
+
+    Args:
+        source_start: int64[V + 1] offsets into ``row_impacts``.
+        row_impacts: uint8[nnz].
+        ranks: int64[r] the values of k, ascending.
+        kth_impact: uint8[V, r], zeros on entry, filled; stays 0 for dimensions of fewer rows.
+    """
+    histogram = np.zeros(256, np.int64)
+    for dimension in range(len(source_start) - 1):
+        first = source_start[dimension]
+        last = source_start[dimension + 1]
+        if last - first < ranks[0]:
+            continue
+        histogram[:] = 0
+        for i in range(first, last):
+            histogram[row_impacts[i]] += 1
+        above = 0
+        rank = 0
+        for impact in range(255, 0, -1):
+            above += histogram[impact]
+            while rank < len(ranks) and above >= ranks[rank]:
+                kth_impact[dimension, rank] = impact
+                rank += 1
+
+
+@njit(nogil=True, cache=True)
 def lay_out(  # type: ignore[no-untyped-def]
     source_start,
     rows,

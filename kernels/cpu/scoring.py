@@ -3,12 +3,12 @@
 A score is the sum of integer query weight times 8-bit impact, so that every order of evaluation
 gives the same bits. Per window of rows the query's terms are split as in MaxScore (Turtle and
 Flood, 1995), with window maxima in place of list maxima: terms whose bounds together cannot exceed
-the threshold are *non-essential*, and a row that only they hold cannot enter the top k. Essential
-terms are accumulated. Of the others those with the highest bounds are accumulated too where that
-is cheaper than to look them up for every candidate; the rest is looked up, highest bound first,
-until a candidate can no longer reach the threshold. Candidates are found by visiting the essential
-postings a second time or, where these are many, by scanning the window: the cost of a query of
-rare terms grows with their postings, not with the number of rows.
+the threshold are *optional*, the others *essential*. A row that only optional terms hold cannot
+enter the top k. So the essential terms are accumulated, the rows that could still pass become
+candidates, and the optional terms are added to candidates only, highest bound first, dropping
+those that fall behind on the way. Candidates are found by visiting the essential postings a second
+time or, where these are many, by scanning the window: the cost of a query of rare terms grows
+with their postings, not with the number of rows.
 
 Reference: ``kernels.reference.score_rows`` and ``kernels.reference.top_k``.
 """
@@ -18,34 +18,24 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from kernels.cpu.heap import push
+from kernels.cpu.heap import push, sort_best_first
 
-CACHE_KEY = 2
+CACHE_KEY = 5
 """Raise when ``kernels.cpu.heap`` changes: numba's cache looks at this file only."""
 
-
-LOOK_UP_COST = 40
+LOOK_UP_COST = 24
 """A binary search takes about as long as accumulating this many postings."""
 
+ACCUMULATED_RATIO = 2
+"""Optional terms of up to this many times the essential postings are accumulated with them."""
 
-@njit(nogil=True, inline="always")
-def _find(local_ids, first, last, local):  # type: ignore[no-untyped-def]
-    """Position of ``local`` in the ascending slice ``local_ids[first:last]``, or -1."""
-    end = last
-    while first < last:
-        middle = (first + last) >> 1
-        if local_ids[middle] < local:
-            first = middle + 1
-        else:
-            last = middle
-    if first < end and local_ids[first] == local:
-        return first
-    return -1
+CHUNK = 64
+"""Rows that a scan tests together; windows are multiples of it."""
 
 
 @njit(nogil=True)
 def _accumulate(accumulator, local_ids, impacts, first, last, weight):  # type: ignore[no-untyped-def]
-    """Adds a term's postings of one window to the window's accumulators."""
+    """Adds a term's postings of one window to the accumulators."""
     mask = len(accumulator) - 1
     factor = accumulator.dtype.type(weight)
     for i in range(first, last):
@@ -54,50 +44,121 @@ def _accumulate(accumulator, local_ids, impacts, first, last, weight):  # type: 
 
 @njit(nogil=True)
 def _accumulate_column(accumulator, column, weight):  # type: ignore[no-untyped-def]
-    """Adds a dense term's column of one window to the window's accumulators."""
+    """Adds a dense term's column of one window to the accumulators."""
     factor = accumulator.dtype.type(weight)
     for i in range(len(accumulator)):
         accumulator[i] += factor * accumulator.dtype.type(column[i])
 
 
 @njit(nogil=True)
-def _count_above(accumulator, local_ids, first, last, limit):  # type: ignore[no-untyped-def]
-    """How many of a term's postings have accumulated more than ``limit``."""
+def _clear(accumulator, local_ids, first, last):  # type: ignore[no-untyped-def]
+    """Zeroes the accumulators of a term's postings."""
     mask = len(accumulator) - 1
-    count = 0
     for i in range(first, last):
-        count += np.int64(accumulator[local_ids[i] & mask]) > limit
+        accumulator[local_ids[i] & mask] = 0
+
+
+@njit(nogil=True)
+def _scan(accumulator, limit, locals_, partial):  # type: ignore[no-untyped-def]
+    """Gathers the rows that accumulated more than ``limit``; zeroes the accumulators."""
+    count = 0
+    least = accumulator.dtype.type(limit)
+    for chunk in range(0, len(accumulator), CHUNK):
+        above = 0
+        for i in range(CHUNK):
+            above += accumulator[chunk + i] > least
+        if above > 0:
+            for i in range(chunk, chunk + CHUNK):
+                if accumulator[i] > least:
+                    locals_[count] = i
+                    partial[count] = accumulator[i]
+                    count += 1
+    for i in range(len(accumulator)):
+        accumulator[i] = 0
     return count
 
 
 @njit(nogil=True)
-def _complete(  # type: ignore[no-untyped-def]
-    score,
-    row,
-    local,
-    terms,
-    floor,
-    bound_below,
-    bound,
-    form,
-    weight,
-    first,
-    last,
-    local_ids,
-    impacts,
-    columns,
-):
-    """Adds the ``terms`` lowest terms to a row's score; gives up, with 0, at or below ``floor``."""
-    for t in range(terms - 1, -1, -1):
-        if score + bound_below[t + 1] <= floor:
-            return 0
-        if form[t] <= -2:
-            score += weight[t] * np.int64(columns[-2 - form[t], row])
-        elif bound[t] > 0:
-            at = _find(local_ids, first[t], last[t], local)
-            if at >= 0:
-                score += weight[t] * np.int64(impacts[at])
-    return score if score > floor else 0
+def _revisit(accumulator, local_ids, first, last, limit, locals_, partial, count):  # type: ignore[no-untyped-def]
+    """Gathers rows above ``limit`` among a term's postings; zeroes what it visits."""
+    mask = len(accumulator) - 1
+    for i in range(first, last):
+        local = np.int64(local_ids[i]) & mask
+        score = np.int64(accumulator[local])
+        accumulator[local] = 0
+        if score > limit:
+            locals_[count] = local
+            partial[count] = score
+            count += 1
+    return count
+
+
+@njit(nogil=True)
+def _take_single(local_ids, impacts, first, last, weight, mask, limit, locals_, partial):  # type: ignore[no-untyped-def]
+    """Gathers rows above ``limit`` when one term alone is essential: no accumulators needed."""
+    count = 0
+    for i in range(first, last):
+        score = weight * np.int64(impacts[i])
+        if score > limit:
+            locals_[count] = np.int64(local_ids[i]) & mask
+            partial[count] = score
+            count += 1
+    return count
+
+
+@njit(nogil=True)
+def _add_column(column, weight, locals_, partial, count):  # type: ignore[no-untyped-def]
+    """Adds a dense term to the candidates."""
+    for c in range(count):
+        partial[c] += weight * np.int64(column[locals_[c]])
+
+
+@njit(nogil=True)
+def _add_postings(accumulator, local_ids, impacts, first, last, weight, locals_, partial, count):  # type: ignore[no-untyped-def]
+    """Adds a term to the candidates: by way of the accumulators if many, else by searching."""
+    if count * LOOK_UP_COST > last - first:
+        _accumulate(accumulator, local_ids, impacts, first, last, weight)
+        for c in range(count):
+            partial[c] += np.int64(accumulator[locals_[c]])
+        _clear(accumulator, local_ids, first, last)
+        return
+    for c in range(count):
+        local = locals_[c]
+        low = first
+        high = last
+        while low < high:
+            middle = (low + high) >> 1
+            if local_ids[middle] < local:
+                low = middle + 1
+            else:
+                high = middle
+        if low < last and local_ids[low] == local:
+            partial[c] += weight * np.int64(impacts[low])
+
+
+@njit(nogil=True)
+def _keep_above(limit, locals_, partial, count):  # type: ignore[no-untyped-def]
+    """Drops candidates at or below ``limit``, in place."""
+    kept = 0
+    for c in range(count):
+        if partial[c] > limit:
+            locals_[kept] = locals_[c]
+            partial[kept] = partial[c]
+            kept += 1
+    return kept
+
+
+@njit(nogil=True)
+def _keep_alive(alive, base, row_count, locals_, partial, count):  # type: ignore[no-untyped-def]
+    """Drops candidates that are excluded or no rows at all, in place."""
+    kept = 0
+    for c in range(count):
+        row = base + locals_[c]
+        if row < row_count and (len(alive) == 0 or alive[row] != 0):
+            locals_[kept] = locals_[c]
+            partial[kept] = partial[c]
+            kept += 1
+    return kept
 
 
 @njit(nogil=True, cache=True)
@@ -113,14 +174,18 @@ def search_segment(  # type: ignore[no-untyped-def]
     columns,
     column_max,
     max_impact,
+    kth_impact,
     window_bits,
     row_count,
     dimensions,
     weights,
     alive,
     k,
+    rank,
     threshold,
     accumulator,
+    locals_,
+    partial,
     scores,
     rows,
 ):
@@ -128,7 +193,7 @@ def search_segment(  # type: ignore[no-untyped-def]
 
     Args:
         posting_start: int64[V + 1] offsets into ``local_ids`` and ``impacts``.
-        local_ids: uint16[P] row numbers within their window.
+        local_ids: uint16[P] row numbers within their window, ascending.
         impacts: uint8[P].
         rare_windows: uint16[R] window numbers of rare postings.
         rare_start: int64[V + 1] offsets into ``rare_windows``.
@@ -138,16 +203,20 @@ def search_segment(  # type: ignore[no-untyped-def]
         columns: uint8[C, windows << window_bits].
         column_max: uint8[C, windows].
         max_impact: uint8[V].
+        kth_impact: uint8[V, r] each dimension's k-th largest impact, for some ranks k.
         window_bits: log2 of the window size.
         row_count: Number of rows.
         dimensions: int64[q] distinct query dimensions.
         weights: int64[q] query weights >= 1; their sum times 255 fits the accumulator.
         alive: uint8[row_count], 0 excludes a row; an empty array excludes none.
         k: Most rows to return, at least 1.
+        rank: Column of ``kth_impact`` for a rank of at least ``k``; ``r`` if there is none.
         threshold: Only scores above it count; >= 0.
         accumulator: int32 or int64[1 << window_bits], zeros on entry and on exit.
-        scores: int64[k], filled with a heap (worst first), not sorted.
-        rows: int64[k], filled likewise.
+        locals_: int64[1 << window_bits], scratch.
+        partial: int64[1 << window_bits], scratch.
+        scores: int64[k], filled, best first.
+        rows: int64[k], filled; equal scores by ascending row.
 
     Returns:
         Number of rows found.
@@ -155,9 +224,8 @@ def search_segment(  # type: ignore[no-untyped-def]
     terms = len(dimensions)
     window_size = 1 << window_bits
     windows = (row_count + window_size - 1) >> window_bits
-    filtered = len(alive) > 0
 
-    # Ascending global bound: the order in which dimensions become non-essential.
+    # Ascending global bound: the order in which terms become optional.
     order = np.argsort(weights * max_impact[dimensions].astype(np.int64))
     dims = dimensions[order]
     weight = weights[order]
@@ -167,9 +235,13 @@ def search_segment(  # type: ignore[no-untyped-def]
     for t in range(terms):
         last[t] = posting_start[dims[t]]
     bound = np.empty(terms, np.int64)
-    bound_below = np.zeros(terms + 1, np.int64)  # sum of bounds of the terms before t
+    bound_below = np.zeros(terms + 1, np.int64)  # sum of the bounds of the terms before t
     size = 0
     floor = threshold  # a score must exceed it to matter
+    if len(alive) == 0 and rank < kth_impact.shape[1]:
+        # One term alone takes at least k rows to its k-th impact; rows of just that score count.
+        for t in range(terms):
+            floor = max(floor, weight[t] * np.int64(kth_impact[dims[t], rank]) - 1)
 
     for window in range(windows):
         base = window << window_bits
@@ -195,11 +267,11 @@ def search_segment(  # type: ignore[no-untyped-def]
         if present <= floor:
             continue
 
-        essential = 0
+        essential = 0  # terms from here on are essential
         while bound_below[essential + 1] <= floor:
             essential += 1
-
         visited = np.int64(0)
+        essential_count = 0
         scan = False
         for t in range(terms):
             if form[t] >= 0:
@@ -207,123 +279,96 @@ def search_segment(  # type: ignore[no-untyped-def]
                 first[t] = start + window_start[form[t], window]
                 last[t] = start + window_start[form[t], window + 1]
             if t >= essential and bound[t] > 0:
-                if form[t] <= -2:
-                    scan = True
+                essential_count += 1
+                scan |= form[t] <= -2
+                if form[t] >= -1:
+                    visited += last[t] - first[t]
+        scan = scan or (essential_count > 1 and visited > window_size >> 2)
+
+        # Optional terms with not many more postings are accumulated as well: what they add lets
+        # most rows be told from candidates at once. Those below `later` wait for candidates.
+        later = essential
+        while (
+            later > 0
+            and form[later - 1] >= -1
+            and (
+                bound[later - 1] == 0
+                or last[later - 1] - first[later - 1] <= ACCUMULATED_RATIO * visited
+            )
+        ):
+            later -= 1
+        limit = floor - bound_below[later]
+
+        count = 0
+        if essential_count == 1 and later == essential and not scan:
+            for t in range(essential, terms):
+                if bound[t] > 0:
+                    count = _take_single(
+                        local_ids,
+                        impacts,
+                        first[t],
+                        last[t],
+                        weight[t],
+                        window_size - 1,
+                        limit,
+                        locals_,
+                        partial,
+                    )
+        else:
+            for t in range(later, terms):
+                if bound[t] > 0 and form[t] <= -2:
                     column = columns[-2 - form[t], base : base + window_size]
                     _accumulate_column(accumulator, column, weight[t])
-                else:
-                    visited += last[t] - first[t]
+                elif bound[t] > 0:
                     _accumulate(accumulator, local_ids, impacts, first[t], last[t], weight[t])
-        scan = scan or visited > window_size >> 3
+            if scan:
+                count = _scan(accumulator, limit, locals_, partial)
+            else:
+                for t in range(essential, terms):
+                    if bound[t] > 0:
+                        count = _revisit(
+                            accumulator,
+                            local_ids,
+                            first[t],
+                            last[t],
+                            limit,
+                            locals_,
+                            partial,
+                            count,
+                        )
+                for t in range(later, essential):
+                    if bound[t] > 0:
+                        _clear(accumulator, local_ids, first[t], last[t])
+        count = _keep_alive(alive, base, row_count, locals_, partial, count)
 
-        # Terms below `looked_up` are looked up; those from there to `essential` are accumulated.
-        looked_up = essential
-        clean = True  # visiting the essential postings will zero all that was accumulated
-        if not scan:
-            while looked_up > 0:
-                t = looked_up - 1
-                if bound[t] > 0:
-                    if form[t] <= -2:
-                        break
-                    candidates = 0
-                    for e in range(essential, terms):
-                        if bound[e] > 0:
-                            candidates += _count_above(
-                                accumulator,
-                                local_ids,
-                                first[e],
-                                last[e],
-                                floor - bound_below[looked_up],
-                            )
-                    if candidates * LOOK_UP_COST < last[t] - first[t] + window_size // 8:
-                        break
-                    _accumulate(accumulator, local_ids, impacts, first[t], last[t], weight[t])
-                    clean = False
-                looked_up = t
-        else:
-            clean = False
-            while looked_up > 0 and form[looked_up - 1] > -2:
-                t = looked_up - 1
-                _accumulate(accumulator, local_ids, impacts, first[t], last[t], weight[t])
-                looked_up = t
+        for t in range(later - 1, -1, -1):
+            if count == 0:
+                break
+            if bound[t] == 0:
+                continue
+            if form[t] <= -2:
+                column = columns[-2 - form[t], base : base + window_size]
+                _add_column(column, weight[t], locals_, partial, count)
+            else:
+                _add_postings(
+                    accumulator,
+                    local_ids,
+                    impacts,
+                    first[t],
+                    last[t],
+                    weight[t],
+                    locals_,
+                    partial,
+                    count,
+                )
+            count = _keep_above(floor - bound_below[t], locals_, partial, count)
 
-        optional = bound_below[looked_up]  # the most that looked-up terms can add
-        if scan:
-            for chunk in range(0, window_size, 64):
-                limit = accumulator.dtype.type(floor - optional)
-                above = 0
-                for i in range(64):
-                    above += accumulator[chunk + i] > limit
-                if above == 0:
-                    continue
-                for local in range(chunk, chunk + 64):
-                    score = np.int64(accumulator[local])
-                    row = base + local
-                    if score <= floor - optional or row >= row_count:
-                        continue
-                    if filtered and alive[row] == 0:
-                        continue
-                    score = _complete(
-                        score,
-                        row,
-                        local,
-                        looked_up,
-                        floor,
-                        bound_below,
-                        bound,
-                        form,
-                        weight,
-                        first,
-                        last,
-                        local_ids,
-                        impacts,
-                        columns,
-                    )
-                    if score > 0:
-                        size = push(scores, rows, size, k, score, row)
-                        if size == k:
-                            floor = max(floor, scores[0])
-        else:
-            for e in range(essential, terms):
-                if bound[e] == 0:
-                    continue
-                for i in range(first[e], last[e]):
-                    local = np.int64(local_ids[i]) & (window_size - 1)
-                    score = np.int64(accumulator[local])
-                    if score == 0:
-                        continue
-                    accumulator[local] = 0
-                    row = base + local
-                    if score <= floor - optional or row >= row_count:
-                        continue
-                    if filtered and alive[row] == 0:
-                        continue
-                    score = _complete(
-                        score,
-                        row,
-                        local,
-                        looked_up,
-                        floor,
-                        bound_below,
-                        bound,
-                        form,
-                        weight,
-                        first,
-                        last,
-                        local_ids,
-                        impacts,
-                        columns,
-                    )
-                    if score > 0:
-                        size = push(scores, rows, size, k, score, row)
-                        if size == k:
-                            # Rows of a window come in no order here: one that follows may tie
-                            # with the worst kept row of this window and precede it.
-                            tied = 1 if rows[0] >= base else 0
-                            floor = max(threshold, scores[0] - tied)
-            if size == k:
-                floor = max(scores[0], threshold)
-        if not clean:
-            for i in range(window_size):
-                accumulator[i] = 0
+        # Candidates come in no order: one may tie with the worst kept row and precede it, so the
+        # heap decides; the floor rises when the window is done.
+        for c in range(count):
+            if size < k or partial[c] >= scores[0]:
+                size = push(scores, rows, size, k, partial[c], base + locals_[c])
+        if size == k:
+            floor = max(floor, scores[0])
+    sort_best_first(scores, rows, size)
     return size

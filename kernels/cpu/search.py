@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import threading
 from typing import Protocol
 
@@ -38,6 +39,8 @@ class WindowedPostings(Protocol):
     def column_max(self) -> NDArray[np.uint8]: ...  # noqa: D102
     @property
     def max_impact(self) -> NDArray[np.uint8]: ...  # noqa: D102
+    @property
+    def kth_impact(self) -> NDArray[np.uint8]: ...  # noqa: D102
     @property
     def window_bits(self) -> int: ...  # noqa: D102
     @property
@@ -85,28 +88,38 @@ def search_postings(
         postings.columns,
         postings.column_max,
         postings.max_impact,
+        postings.kth_impact,
         postings.window_bits,
         postings.row_count,
         dimensions,
         weights,
         _NONE_EXCLUDED if alive is None else alive,
         k,
+        bisect.bisect_left(KTH_RANKS, k),
         threshold,
-        _accumulator(postings.window_bits, wide),
+        *_scratch_arrays(postings.window_bits, wide),
         scores,
         rows,
     )
-    order = np.lexsort((rows[:found], -scores[:found]))
-    return scores[order], rows[order]
+    return scores[:found], rows[:found]
 
+
+KTH_RANKS = (1, 10, 100, 1000)
+"""Columns of ``WindowedPostings.kth_impact``."""
 
 _NONE_EXCLUDED = np.zeros(0, dtype=np.uint8)
 
 
-def _accumulator(window_bits: int, wide: bool) -> NDArray[np.int32] | NDArray[np.int64]:
-    """This thread's scratch memory: the kernel finds it all zeros and leaves it so."""
+def _scratch_arrays(window_bits: int, wide: bool) -> tuple[NDArray, NDArray, NDArray]:
+    """This thread's accumulators, which the kernel leaves all zeros, and room for candidates."""
     key = f"{'wide' if wide else 'narrow'}_{window_bits}"
     if not hasattr(_scratch, key):
-        setattr(_scratch, key, np.zeros(1 << window_bits, dtype=np.int64 if wide else np.int32))
-    found: NDArray[np.int32] | NDArray[np.int64] = getattr(_scratch, key)
+        size = 1 << window_bits
+        arrays = (
+            np.zeros(size, dtype=np.int64 if wide else np.int32),
+            np.empty(size, dtype=np.int64),
+            np.empty(size, dtype=np.int64),
+        )
+        setattr(_scratch, key, arrays)
+    found: tuple[NDArray, NDArray, NDArray] = getattr(_scratch, key)
     return found

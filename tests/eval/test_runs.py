@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.errors import RunFormatError
-from eval.runs import read_run, strictly_decreasing, without_identical_ids, write_run
+from eval.runs import read_run, without_identical_ids, write_run
+from retriever.run import strictly_decreasing
 
 finite = st.floats(-1e30, 1e30, allow_nan=False)
 close = st.one_of(

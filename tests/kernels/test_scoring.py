@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from indexer.format import postings as layout
 from indexer.format.postings import ImpactRows, Postings, build_postings
 from kernels import reference
-from kernels.cpu.search import _accumulator, search_postings
+from kernels.cpu.search import _scratch_arrays, search_postings
 
 
 def random_rows(rng: np.random.Generator, rows: int, vocabulary: int, top: int) -> ImpactRows:
@@ -40,8 +40,8 @@ def run_kernel(
         threshold,
         wide=wide,
     )
-    scratch = _accumulator(postings.window_bits, wide)
-    assert not scratch.any(), "scratch memory must be left clean"
+    accumulator = _scratch_arrays(postings.window_bits, wide)[0]
+    assert not accumulator.any(), "scratch memory must be left clean"
     return list(zip(scores.tolist(), rows.tolist(), strict=True))
 
 
