@@ -51,5 +51,8 @@ class SearcherLike(Protocol):
     def description(self) -> Any:
         """What the index holds: an ``IndexDescription``."""
 
+    def warm_up(self) -> None:
+        """Loads the compiled kernel, whatever words the index holds."""
+
     def refresh(self) -> bool:
         """Moves to the newest generation; whether that is another one."""

@@ -12,7 +12,7 @@ from api.searcher import SearcherLike
 logger = logging.getLogger(__name__)
 
 QUERY = "first second new time way year people part work state system data use make find result"
-"""Words that most collections hold some of: a query without postings would touch no kernel."""
+"""Words that most English collections hold some of, to touch stored texts and analyzers."""
 
 
 class WarmUp:
@@ -44,6 +44,7 @@ class WarmUp:
         failed = False
         for name, searcher in self._searchers.items():
             try:
+                searcher.warm_up()
                 searcher.search(QUERY, 10, explain=True, highlight=True)
             except Exception:
                 failed = True

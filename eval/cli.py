@@ -10,6 +10,7 @@ import click
 from eval.commands.comparing import compare
 from eval.commands.reporting import report
 from eval.commands.running import run
+from eval.commands.tuning import tune
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,12 +22,14 @@ def cli() -> None:
     python -m eval run --data scifact/ --encoder english-bm25 --peer bm25s -o results/
     python -m eval compare results/ --systems english-bm25 bm25s
     python -m eval report results/
+    python -m eval tune scifact.winnow --data scifact/ --split train
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
 
 
 cli.add_command(run)
 cli.add_command(compare)
 cli.add_command(report)
+cli.add_command(tune)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "RunFormatError",
     "SplitError",
     "SystemFailedError",
+    "TuningError",
 ]
 
 
@@ -47,3 +48,7 @@ class SystemFailedError(EvaluationError):
 
 class PeerAbsentError(EvaluationError):
     """A peer is not installed; the message says how to install it."""
+
+
+class TuningError(EvaluationError):
+    """Weights cannot be tuned on this index or with these queries."""

@@ -141,6 +141,45 @@ class EncoderSystem:
             self._folder = None
 
 
+def check_index_holds(searcher: Searcher, dataset: Dataset) -> tuple[str, ...]:
+    """Checks a sample of the judged relevant documents.
+
+    Returns:
+        A note if the index lacks some of them.
+
+    Raises:
+        SystemFailedError: It lacks all: it is an index of another collection.
+    """
+    relevant = (
+        doc_id
+        for judged in dataset.qrels.values()
+        for doc_id, relevance in judged.items()
+        if relevance > 0
+    )
+    sample = list(dict.fromkeys(islice(relevant, _CHECKED_DOCUMENTS)))
+    missing = [doc_id for doc_id in sample if not _holds(searcher, doc_id)]
+    if sample and len(missing) == len(sample):
+        raise SystemFailedError(
+            f"the index {searcher.path} holds none of {len(sample)} relevant documents of "
+            f"{dataset.name}, such as {sample[0]!r}; give an index of this collection"
+        )
+    if not missing:
+        return ()
+    note = (
+        f"the index lacks {len(missing)} of {len(sample)} relevant documents of {dataset.name}, "
+        f"such as {missing[0]!r}"
+    )
+    return (note,)
+
+
+def _holds(searcher: Searcher, doc_id: str) -> bool:
+    try:
+        searcher.document(doc_id)
+    except DocumentNotFoundError:
+        return False
+    return True
+
+
 class _Search:
     """Searching an open index, with what decides the rankings."""
 
@@ -159,26 +198,7 @@ class _Search:
         self._notes = ()
 
     def check_holds(self, dataset: Dataset) -> None:
-        """Checks a sample of the judged relevant documents."""
-        relevant = (
-            doc_id
-            for judged in dataset.qrels.values()
-            for doc_id, relevance in judged.items()
-            if relevance > 0
-        )
-        sample = list(dict.fromkeys(islice(relevant, _CHECKED_DOCUMENTS)))
-        missing = [doc_id for doc_id in sample if not self._holds(doc_id)]
-        if sample and len(missing) == len(sample):
-            raise SystemFailedError(
-                f"the index {self._opened.path} holds none of {len(sample)} relevant documents of "
-                f"{dataset.name}, such as {sample[0]!r}; give an index of this collection"
-            )
-        if missing:
-            note = (
-                f"the index lacks {len(missing)} of {len(sample)} relevant documents of "
-                f"{dataset.name}, such as {missing[0]!r}"
-            )
-            self._notes = (note,)
+        self._notes = check_index_holds(self._opened, dataset)
 
     def run(self, queries: Mapping[str, str], k: int) -> dict[str, list[ScoredDoc]]:
         searcher = self._opened
@@ -214,13 +234,6 @@ class _Search:
         if self._searcher is None:
             raise SystemFailedError("search before prepare")
         return self._searcher
-
-    def _holds(self, doc_id: str) -> bool:
-        try:
-            self._opened.document(doc_id)
-        except DocumentNotFoundError:
-            return False
-        return True
 
     def _describe_space(self) -> dict[str, Setting]:
         described = self._opened.description()

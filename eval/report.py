@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from eval.compare import Comparison
 from eval.errors import ResultsError
 from eval.results import DECIMALS, Result, Results
+
+if TYPE_CHECKING:
+    from eval.tune import Tuning
 
 _NO_FIGURE = "–"
 
@@ -46,6 +50,40 @@ def comparison_table(rows: Sequence[Comparison], name_a: str, name_b: str) -> st
             f"{_p(row.randomisation)} ({_p(row.randomisation_holm)})",
         ]
         lines.append(_row(cells))
+    return "\n".join(lines) + "\n"
+
+
+def tuning_table(tuning: Tuning) -> str:
+    """The weights of each part, what they do on either half of the queries, and all trials."""
+    parts = list(tuning.present)
+    lines = [
+        f"Space {tuning.space}, {tuning.split} judgements of {tuning.collection}: {tuning.measure}",
+        "",
+        _row(["part", "present weight", "chosen weight"]),
+        "|---|--:|--:|",
+        *(_row([part, f"{tuning.present[part]:g}", f"{tuning.chosen[part]:g}"]) for part in parts),
+        "",
+        _row(["queries", "number", "present", "chosen", "difference", "95% interval"]),
+        "|---|--:|--:|--:|--:|---|",
+    ]
+    for name, row in (("chosen on", tuning.choosing), ("held back", tuning.held_back)):
+        cells = [
+            name,
+            str(row.queries),
+            f"{row.mean_b:.{DECIMALS}f}",
+            f"{row.mean_a:.{DECIMALS}f}",
+            f"{row.difference:+.{DECIMALS}f}",
+            f"[{row.low:+.{DECIMALS}f}, {row.high:+.{DECIMALS}f}]",
+        ]
+        lines.append(_row(cells))
+    lines += ["", _row([f"weight of {part}" for part in parts] + [tuning.measure])]
+    lines.append("|--:" * (len(parts) + 1) + "|")
+    trials = sorted(tuning.trials, key=lambda trial: list(trial.weights.values()))
+    figures = _bold_best([trial.value for trial in trials])
+    for trial, figure in zip(trials, figures, strict=True):
+        lines.append(_row([*(f"{trial.weights[part]:g}" for part in parts), figure]))
+    if tuning.notes:
+        lines += ["", *(f"- {note}" for note in tuning.notes)]
     return "\n".join(lines) + "\n"
 
 

@@ -184,6 +184,12 @@ class SpaceView:
                 result += part.terms(query, weight)
         return result
 
+    def warm_up(self) -> None:
+        """Loads or compiles the kernel that searches will run."""
+        for postings in self.postings[:1]:
+            used = np.flatnonzero(postings.max_impact)[:1]
+            search_postings(postings, used, np.ones(len(used), dtype=np.int64), 1)
+
     def search_segment(
         self,
         number: int,

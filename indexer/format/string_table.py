@@ -63,8 +63,8 @@ class StringTable:
         self._slots = read("slots", np.uint32)
         check_offsets(directory / f"{name}.offsets.npy", self._offsets, len(self._bytes))
         # Elements of a memoryview are Python objects at once, several times faster than numpy's.
-        self._byte_view = memoryview(self._bytes)
-        self._offset_view = memoryview(self._offsets)
+        self._byte_view = self._bytes.data
+        self._offset_view = self._offsets.data
         self._mask = len(self._slots) - 1
         if len(self._slots) & self._mask or len(self._slots) <= len(self):
             raise IndexCorruptError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import threading
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from kernels.cpu.scoring import search_segment
 
 _scratch = threading.local()
+
+_Scratch = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]
 
 
 class WindowedPostings(Protocol):
@@ -110,7 +112,7 @@ KTH_RANKS = (1, 10, 100, 1000)
 _NONE_EXCLUDED = np.zeros(0, dtype=np.uint8)
 
 
-def _scratch_arrays(window_bits: int, wide: bool) -> tuple[NDArray, NDArray, NDArray]:
+def _scratch_arrays(window_bits: int, wide: bool) -> _Scratch:
     """This thread's accumulators, which the kernel leaves all zeros, and room for candidates."""
     key = f"{'wide' if wide else 'narrow'}_{window_bits}"
     if not hasattr(_scratch, key):
@@ -121,5 +123,5 @@ def _scratch_arrays(window_bits: int, wide: bool) -> tuple[NDArray, NDArray, NDA
             np.empty(size, dtype=np.int64),
         )
         setattr(_scratch, key, arrays)
-    found: tuple[NDArray, NDArray, NDArray] = getattr(_scratch, key)
+    found: _Scratch = getattr(_scratch, key)
     return found

@@ -151,6 +151,9 @@ class MemorySearcher:
             fields={"year": "integer", "tags": "keywords", "added": "date", "weight": "float"},
         )
 
+    def warm_up(self) -> None:
+        """There is no kernel."""
+
     def refresh(self) -> bool:
         self.refreshes += 1
         return False

@@ -1,0 +1,113 @@
+"""``python -m eval tune``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from eval.tune import Tuning
+
+
+@click.command()
+@click.argument("index", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--data",
+    "folder",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The index's collection in BEIR layout: queries and judgements are read.",
+)
+@click.option("--split", help="Judgements to use. Default: dev, else train, else the only ones.")
+@click.option("--space", help="Space of the index to tune. Default: the index's default one.")
+@click.option("--measure", "measure_name", default="nDCG@10", show_default=True, metavar="NAME")
+@click.option(
+    "--ignore-identical-ids/--keep-identical-ids",
+    default=True,
+    help="Remove a document that has the query's id, as BEIR does (the default).",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Default: one per core.")
+@click.option("--seed", default=0, show_default=True, help="Of the halves and the bootstrap.")
+@click.option("--apply", "write", is_flag=True, help="Make the weights the index's own.")
+@click.option("--force", is_flag=True, help="Apply them even if the held-back half gets worse.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def tune(
+    index: Path,
+    folder: Path,
+    split: str | None,
+    space: str | None,
+    measure_name: str,
+    ignore_identical_ids: bool,
+    threads: int | None,
+    seed: int,
+    write: bool,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Find the weights of a space's parts on judged queries.
+
+    The queries are divided in two by the hash of their ids. The weights are chosen on one half;
+    the other says, with a 95% interval, what they are worth against the present ones. Nothing is
+    encoded again.
+
+    With --apply the weights become the defaults of the index, in a new generation. If the
+    held-back half gets worse, they do not, and the exit status is 1; --force overrules that.
+    """
+    from eval.measures import parse_measures
+    from eval.report import tuning_table
+    from eval.tune import TuningProtocol, open_tuning_dataset
+    from eval.tune import tune as find_weights
+    from retriever.searcher import open_index
+
+    if force and not write:
+        raise click.UsageError("--force belongs to --apply.")
+    measures = parse_measures([measure_name])
+    protocol = TuningProtocol(
+        measures[0], ignore_identical_ids, threads or os.cpu_count() or 1, seed
+    )
+
+    def progress(line: str) -> None:
+        if not quiet:
+            click.echo(line, err=True)
+
+    with open_index(index) as searcher:
+        dataset = open_tuning_dataset(folder, split)
+        tuning = find_weights(searcher, dataset, protocol, space=space, progress=progress)
+    applied = write and tuning.is_changed and (tuning.is_safe or force)
+    if applied:
+        _apply(index, tuning)
+    if as_json:
+        click.echo(json.dumps(tuning.as_json() | {"applied": applied}, indent=2))
+    else:
+        click.echo(tuning_table(tuning), nl=False)
+    if not write:
+        return 0
+    click.echo(_outcome(index, tuning, applied), err=True)
+    return int(tuning.is_changed and not applied)
+
+
+def _apply(index: Path, tuning: Tuning) -> None:
+    from indexer.configuration import configure_part
+
+    for part, weight in tuning.chosen.items():
+        if weight != tuning.present[part]:
+            configure_part(index, tuning.space, part, weight=weight)
+
+
+def _outcome(index: Path, tuning: Tuning, applied: bool) -> str:
+    from eval.tune import described
+
+    if applied:
+        return f"{index}: the weights are now {described(tuning.chosen)}"
+    if not tuning.is_changed:
+        return f"{index}: unchanged, no weights were better than {described(tuning.present)}"
+    return (
+        f"{index}: unchanged, because {tuning.measure} of the held-back half would fall by "
+        f"{-tuning.held_back.difference:.5f}; --force applies {described(tuning.chosen)} anyway"
+    )

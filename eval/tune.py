@@ -1,0 +1,270 @@
+"""Finds the weights of a space's parts on judged queries; no document is encoded again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ir_measures
+
+from eval.compare import Comparison, Pair, compare
+from eval.datasets.beir import Dataset, available_splits, open_dataset
+from eval.datasets.qrels import Qrels
+from eval.errors import TuningError
+from eval.indexes import check_index_holds
+from eval.measures import Evaluation, evaluate
+from eval.runs import ScoredDoc, without_identical_ids
+from eval.weight_search import Trial, Weights, search_weights
+from retriever.errors import UnknownSpaceError
+from retriever.searcher import Searcher
+
+EDGE = 1000
+"""A part whose weight is that many times smaller than another's no longer counts."""
+
+TUNING_SPLITS = ("dev", "train")
+"""Judgements made for choosing settings; those of ``test`` are for the final figure."""
+
+_DEPTH = 1000
+"""Documents of a ranking, for measures without a cutoff of their own."""
+
+_FEWEST = 2
+_FEW = 25
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TuningProtocol:
+    """How weights are tried and judged.
+
+    Attributes:
+        measure: What is to become as large as possible.
+        ignore_identical_ids: Whether a document whose id is the query's is removed, as in BEIR.
+        threads: Queries at a time.
+        seed: Of the division of the queries, and of the bootstrap.
+    """
+
+    measure: ir_measures.Measure = field(default_factory=lambda: ir_measures.nDCG @ 10)
+    ignore_identical_ids: bool = True
+    threads: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Weights chosen on one half of the queries, and what they do on the other.
+
+    Attributes:
+        space: Name of the space.
+        collection: Name of the collection.
+        split: Name of its judgements.
+        measure: Name of the measure.
+        present: Default weights of the index, by part.
+        chosen: The weights found; the first part keeps its present one.
+        choosing: Chosen (A) against present (B) on the half where they were chosen: optimistic.
+        held_back: The same on the other half: what to expect on new queries.
+        trials: All weights tried, with the mean over the first half.
+        notes: What a reader of the figures must know.
+    """
+
+    space: str
+    collection: str
+    split: str
+    measure: str
+    present: dict[str, float]
+    chosen: dict[str, float]
+    choosing: Comparison
+    held_back: Comparison
+    trials: list[Trial]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether other weights than the present ones were chosen."""
+        return self.chosen != self.present
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether the half that was held back does not get worse."""
+        return self.held_back.difference >= 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Fields for JSON."""
+        return {
+            "space": self.space,
+            "collection": self.collection,
+            "split": self.split,
+            "measure": self.measure,
+            "present": self.present,
+            "chosen": self.chosen,
+            "choosing": self.choosing.as_json(),
+            "held_back": self.held_back.as_json(),
+            "trials": [asdict(trial) for trial in self.trials],
+            "notes": list(self.notes),
+        }
+
+
+def open_tuning_dataset(folder: Path, split: str | None = None) -> Dataset:
+    """Opens a collection with the judgements to tune on: by default ``dev``, then ``train``.
+
+    Raises:
+        DatasetError: See :func:`eval.datasets.beir.open_dataset`.
+    """
+    splits = available_splits(folder)
+    return open_dataset(folder, split or next((s for s in TUNING_SPLITS if s in splits), None))
+
+
+def tune(
+    searcher: Searcher,
+    dataset: Dataset,
+    protocol: TuningProtocol | None = None,
+    *,
+    space: str | None = None,
+    progress: Progress = lambda line: None,
+) -> Tuning:
+    """Chooses the weights of a space's parts on one half of the judged queries.
+
+    Every trial is a search with other ``part_weights``. A query belongs to a half by the hash of
+    its id, so it stays there when queries are added.
+
+    Args:
+        searcher: The index.
+        dataset: Its collection, with the judgements to tune on.
+        protocol: Measure and more.
+        space: Name of the space; the index's default one otherwise.
+        progress: Told each trial in one line.
+
+    Raises:
+        TuningError: The space has one part only, or there are too few queries.
+        UnknownSpaceError: There is no such space.
+        SystemFailedError: The index is not one of this collection.
+    """
+    protocol = protocol or TuningProtocol()
+    space, present = _present_weights(searcher, space)
+    notes = list(check_index_holds(searcher, dataset))
+    choosing, held_back = divide(dataset.qrels, protocol.seed)
+    name = str(protocol.measure)
+
+    def on_choosing_half(weights: Weights) -> float:
+        value = _evaluate(searcher, dataset, choosing, space, weights, protocol).means[name]
+        progress(f"{value:.4f} with {described(weights)}")
+        return value
+
+    progress(f"trying weights on {len(choosing)} queries, measure {name}")
+    best, trials = search_weights(present, on_choosing_half)
+    comparisons = []
+    for half in (choosing, held_back):
+        a, b = (
+            _evaluate(searcher, dataset, half, space, weights, protocol).per_query
+            for weights in (best.weights, present)
+        )
+        comparisons += compare([Pair(dataset.name, a, b)], [name], seed=protocol.seed)
+    notes += _notes(dataset, present, best.weights, len(held_back))
+    return Tuning(
+        space=space,
+        collection=dataset.name,
+        split=dataset.split,
+        measure=name,
+        present=present,
+        chosen=best.weights,
+        choosing=comparisons[0],
+        held_back=comparisons[1],
+        trials=trials,
+        notes=tuple(notes),
+    )
+
+
+def divide(qrels: Qrels, seed: int = 0) -> tuple[Qrels, Qrels]:
+    """Two halves of the judged queries: to choose weights on, and to hold back.
+
+    Raises:
+        TuningError: A half has fewer than two queries.
+
+    >>> choosing, held_back = divide({f"q{i}": {"d": 1} for i in range(100)})
+    >>> len(choosing) + len(held_back), choosing.keys() & held_back.keys()
+    (100, set())
+    """
+    halves: tuple[Qrels, Qrels] = ({}, {})
+    for query_id, judged in qrels.items():
+        digest = hashlib.sha256(f"{seed}:{query_id}".encode()).digest()
+        halves[digest[0] & 1][query_id] = judged
+    if min(map(len, halves)) < _FEWEST:
+        raise TuningError(
+            f"{len(qrels)} judged queries are too few: each half needs at least {_FEWEST}, and "
+            f"they came to {len(halves[0])} and {len(halves[1])}; give more judgements."
+        )
+    return halves
+
+
+def described(weights: Weights) -> str:
+    """Weights as an expression.
+
+    >>> described({"english-bm25": 1.0, "splade": 0.5})
+    '1*english-bm25 + 0.5*splade'
+    """
+    return " + ".join(f"{weight:g}*{part}" for part, weight in weights.items())
+
+
+def _present_weights(searcher: Searcher, space: str | None) -> tuple[str, dict[str, float]]:
+    index = searcher.description()
+    space = space or index.default_space
+    if space not in index.spaces:
+        known = ", ".join(map(repr, index.spaces))
+        raise UnknownSpaceError(f"the index has no space {space!r}; it has {known}.")
+    present = {part.name: part.weight for part in index.spaces[space].parts}
+    if len(present) < 2:
+        raise TuningError(
+            f"space {space!r} has one part only, {next(iter(present))!r}, whose weight changes no "
+            "ranking; build an index of two, such as --encoder 'english-bm25 + 0.5*splade:DIR'."
+        )
+    return space, present
+
+
+def _evaluate(
+    searcher: Searcher,
+    dataset: Dataset,
+    qrels: Qrels,
+    space: str,
+    weights: Weights,
+    protocol: TuningProtocol,
+) -> Evaluation:
+    depth = int(protocol.measure.params.get("cutoff", _DEPTH))
+    queries = {q: dataset.queries[q] for q in qrels if q in dataset.queries}
+    found = searcher.search_batch(
+        list(queries.values()),
+        depth + 1 if protocol.ignore_identical_ids else depth,
+        threads=protocol.threads,
+        space=space,
+        part_weights=dict(weights),
+    )
+    run: Mapping[str, list[ScoredDoc]] = {
+        query_id: [(hit.doc_id, hit.score) for hit in results.hits]
+        for query_id, results in zip(queries, found, strict=True)
+    }
+    if protocol.ignore_identical_ids:
+        run, _ = without_identical_ids(run, depth)
+    return evaluate(qrels, run, [protocol.measure])
+
+
+def _notes(dataset: Dataset, present: Weights, chosen: Weights, held_back: int) -> list[str]:
+    notes = []
+    if dataset.split == "test":
+        notes.append(
+            "these are the judgements of the test split: figures on them that are reported after "
+            "the weights were chosen on them are too good"
+        )
+    if held_back < _FEW:
+        notes.append(f"{held_back} queries are few: see how wide the interval is")
+    if dataset.queries_without_text:
+        count = len(dataset.queries_without_text)
+        notes.append(f"{count} judged queries have no text and count as 0 throughout")
+    first, *others = chosen
+    for part in others:
+        ratio = chosen[part] / chosen[first]
+        if chosen != present and not 1 / EDGE < ratio < EDGE:
+            idle = part if ratio < 1 else first
+            notes.append(f"part {idle!r} helps nowhere here; an index without it would be smaller")
+    return notes

@@ -1,0 +1,225 @@
+"""Damage to any file is found, and whatever the files hold, a search ends in an answer or an error.
+
+Searches of damaged indexes run in processes of their own (``damage.py``), with bounds checks
+compiled into the kernels, so that a read or write outside an array is an error too.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.errors import IndexCorruptError, IndexNotFoundError
+from indexer.format.postings import Postings, read_postings, write_postings
+from retriever.searcher import open_index
+
+ROOT = Path(__file__).parents[2]
+INDEXES = ["word_index", pytest.param("splade_index", marks=pytest.mark.torch)]
+
+
+@pytest.fixture(params=INDEXES)
+def index(request, tmp_path) -> Path:
+    """A copy to be damaged."""
+    return Path(shutil.copytree(request.getfixturevalue(request.param), tmp_path / "index"))
+
+
+@pytest.fixture(scope="session")
+def checked_kernels(pytestconfig) -> dict[str, str]:
+    """An environment in which kernels raise ``IndexError`` instead of reading or writing outside.
+
+    They are compiled once and kept from one run of the tests to the next.
+    """
+    assert pytestconfig.cache is not None
+    cache = pytestconfig.cache.mkdir("bounds-checked-kernels")
+    settings = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
+    return {**os.environ, **settings}
+
+
+def files_of(index: Path) -> list[Path]:
+    paths = sorted(path for path in index.rglob("*") if path.is_file())
+    return [path for path in paths if path.name != "write.lock"]
+
+
+def test_verify_finds_one_bit_in_any_file(index, indexer):
+    assert indexer("verify", index).code == 0
+    rng = random.Random(7)
+    files = files_of(index)
+    assert len(files) > 100
+    for path in files:
+        content = path.read_bytes()
+        places = {0, len(content) // 2, len(content) - 1, rng.randrange(len(content))}
+        for place in places if path.name == "manifest.json" else rng.sample(sorted(places), 2):
+            changed = bytearray(content)
+            changed[place] ^= 1 << rng.randrange(8)
+            path.write_bytes(changed)
+            answer = indexer("verify", index)
+            assert answer.code == 1, (path, place)
+            assert path.name in answer.stderr
+        path.write_bytes(content)
+    assert indexer("verify", index).code == 0
+
+
+def test_verify_names_every_damaged_file(index, indexer):
+    files = [path for path in files_of(index) if path.name != "manifest.json"]
+    damaged = random.Random(1).sample(files, 5)
+    for path in damaged[:3]:
+        path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+    damaged[3].unlink()
+    damaged[4].write_bytes(b"")
+    answer = indexer("verify", index)
+    assert answer.code == 1
+    assert {line.partition(": ")[0] for line in answer.stderr.splitlines()} == set(
+        map(str, damaged)
+    )
+    assert "5 damaged" in answer.stdout
+
+
+def test_a_missing_or_shortened_file_is_named_at_opening(index):
+    for path in files_of(index):
+        content = path.read_bytes()
+        for damage in (content[: len(content) // 2], b"", None, b"no such file", content + b"\0"):
+            path.unlink()
+            if damage is not None:
+                path.write_bytes(damage)
+            missing = IndexNotFoundError if path.name == "manifest.json" else IndexCorruptError
+            with pytest.raises(missing if damage is None else IndexCorruptError) as error:
+                open_index(index)
+            assert path.name in str(error.value)
+        path.write_bytes(content)
+    assert open_index(index).search("red planet").hits
+
+
+@pytest.mark.parametrize("kind", INDEXES)
+def test_no_damage_crashes_a_search(kind, request, tmp_path, checked_kernels):
+    index = shutil.copytree(request.getfixturevalue(kind), tmp_path / "index")
+    seed, count = 2026, 120
+    script = Path(__file__).with_name("damage.py")
+    done = subprocess.run(
+        [sys.executable, script, index, str(seed), str(count)],
+        env=checked_kernels,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    cases = re.findall(rf"^{seed}/\d+: ", done.stdout, re.MULTILINE)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert len(cases) == count
+
+
+def evil_postings(**changed: np.ndarray) -> Postings:
+    """Postings of two dimensions and 64 rows, one rare and one windowed, with arrays replaced."""
+    arrays = {
+        "posting_start": np.array([0, 40, 80]),
+        "local_ids": np.tile(np.arange(40, dtype=np.uint16), 2),
+        "impacts": np.full(80, 9, np.uint8),
+        "rare_windows": np.zeros(40, np.uint16),
+        "rare_start": np.array([0, 40, 40]),
+        "directory": np.array([-1, 0], np.int32),
+        "window_start": np.array([[0, 40]], np.uint32),
+        "window_max": np.full((1, 1), 9, np.uint8),
+        "columns": np.zeros((0, 64), np.uint8),
+        "column_max": np.zeros((0, 1), np.uint8),
+        "max_impact": np.full(2, 9, np.uint8),
+    }
+    extra = {"kth_impact": np.zeros((2, 4), np.uint8)}
+    known = {name for name in Postings.__dataclass_fields__ if name in arrays | extra}
+    arrays = {name: array for name, array in (arrays | extra | changed).items() if name in known}
+    return Postings(**arrays, window_bits=6, row_count=64)
+
+
+SEARCH_POSTINGS = """
+import sys
+from pathlib import Path
+import numpy as np
+from indexer.format.postings import read_postings
+from kernels.cpu.search import search_postings
+
+for folder in sys.argv[1:]:
+    postings = read_postings(Path(folder), "x", 64, 6)
+    for dimensions in ([0], [1], [0, 1]):
+        for k in (1, 64):
+            used = np.array(dimensions)
+            search_postings(postings, used, np.ones(len(used), np.int64), k)
+"""
+
+
+def test_more_postings_than_rows_stay_within_the_scratch_memory(tmp_path, checked_kernels):
+    """A damaged list may hold one window's number, or one row's, any number of times."""
+    many = {
+        "posting_start": np.array([0, 200, 240]),
+        "local_ids": np.zeros(240, np.uint16),
+        "impacts": np.full(240, 9, np.uint8),
+        "rare_windows": np.zeros(200, np.uint16),
+        "rare_start": np.array([0, 200, 200]),
+    }
+    folders = [tmp_path / "fine", tmp_path / "many"]
+    for folder, changed in zip(folders, ({}, many), strict=True):
+        folder.mkdir()
+        write_postings(folder, "x", evil_postings(**changed))
+    done = subprocess.run(
+        [sys.executable, "-c", SEARCH_POSTINGS, *folders],
+        env=checked_kernels,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("window_start", np.array([[0, 41]], np.uint32)),
+        ("window_start", np.array([[1, 40]], np.uint32)),
+        ("posting_start", np.array([0, 41, 80])),
+        ("posting_start", np.array([0, 90, 80])),
+        ("posting_start", np.array([-5, 40, 80])),
+        ("posting_start", np.array([0, 40, 2**62])),
+        ("rare_start", np.array([0, 0, 40])),
+        ("directory", np.array([-1, 1], np.int32)),
+        ("directory", np.array([-1, -2], np.int32)),
+        ("directory", np.array([0, 0], np.int32)),
+        ("directory", np.array([-(2**31), 0], np.int32)),
+        ("local_ids", np.zeros(79, np.uint16)),
+        ("max_impact", np.zeros(3, np.uint8)),
+        ("columns", np.zeros((1, 65), np.uint8)),
+    ],
+)
+def test_offsets_that_lead_outside_are_refused(tmp_path, name, array):
+    write_postings(tmp_path, "x", evil_postings(**{name: array}))
+    with pytest.raises(IndexCorruptError, match=r"x\.postings\."):
+        read_postings(tmp_path, "x", 64, 6)
+
+
+def test_a_window_of_too_many_postings_is_refused(tmp_path):
+    changed = {
+        "posting_start": np.array([0, 40, 140]),
+        "local_ids": np.zeros(140, np.uint16),
+        "impacts": np.ones(140, np.uint8),
+        "window_start": np.array([[0, 100]], np.uint32),
+    }
+    write_postings(tmp_path, "x", evil_postings(**changed))
+    with pytest.raises(IndexCorruptError, match="window_start"):
+        read_postings(tmp_path, "x", 64, 6)
+
+
+def test_a_window_shared_by_two_dimensions_is_refused(tmp_path):
+    """Each of the two would pass alone; the longer one would be read past the end."""
+    changed = {
+        "posting_start": np.array([0, 50, 80]),
+        "rare_windows": np.zeros(0, np.uint16),
+        "rare_start": np.zeros(3, np.int64),
+        "directory": np.array([0, 0], np.int32),
+        "window_start": np.array([[0, 30]], np.uint32),
+    }
+    write_postings(tmp_path, "x", evil_postings(**changed))
+    with pytest.raises(IndexCorruptError, match="window_start"):
+        read_postings(tmp_path, "x", 64, 6)
