@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from encoders.base import Document
@@ -15,14 +16,24 @@ from indexer.settings import DEFAULT_PASSAGE_WORDS, BuildSettings
 class LimitedEncoder(Protocol):
     """An encoder that reads a bounded number of tokens and can count them."""
 
+    @property
+    def special_token_count(self) -> int:
+        """Tokens that the encoder adds to every text."""
+        ...
+
     def token_lengths(self, texts: Sequence[str]) -> Sequence[int]:
-        """Number of tokens of each text."""
+        """Number of tokens of each text, those that are added included."""
         ...
 
 
 def count_words(texts: Sequence[str]) -> list[int]:
     """Words separated by white space: the measure for encoders without a limit."""
     return [len(text.split()) for text in texts]
+
+
+def _count_own_tokens(encoder: LimitedEncoder, texts: Sequence[str]) -> list[int]:
+    """Tokens of pieces of a text: the added ones are not counted for each piece."""
+    return [length - encoder.special_token_count for length in encoder.token_lengths(texts)]
 
 
 class Passager:
@@ -45,12 +56,13 @@ class Passager:
         self.truncated = dict.fromkeys(limited, 0)
         self._slack = 1.5
         self.max_tokens = settings.passage_tokens or DEFAULT_PASSAGE_WORDS
-        self._count_tokens = count_words
+        self._count_tokens: Callable[[Sequence[str]], list[int]] = count_words
         if limited:
             strictest = min(limited, key=self._limits.__getitem__)
-            self._count_tokens = limited[strictest].token_lengths  # type: ignore[assignment]
+            encoder = limited[strictest]
+            self._count_tokens = partial(_count_own_tokens, encoder)
             self._slack = 1.0
-            limit = self._limits[strictest]
+            limit = self._limits[strictest] - encoder.special_token_count
             self.max_tokens = min(settings.passage_tokens or limit, limit)
 
     def split(

@@ -56,7 +56,7 @@ def cacm(shared_data) -> Dataset:
 
 @pytest.fixture(scope="module")
 def genuine(cacm, splade_tiny, tmp_path_factory) -> Path:
-    """Every eighth document of cacm, with the published checkpoint."""
+    """Every sixteenth document of cacm, with the published checkpoint."""
     pytest.importorskip("torch", reason="needs the [encode] extra")
     pytest.importorskip("transformers", reason="needs the [encode] extra")
     index = tmp_path_factory.mktemp("two-parts") / "cacm.winnow"
@@ -66,7 +66,7 @@ def genuine(cacm, splade_tiny, tmp_path_factory) -> Path:
         "words": "english-bm25",
         "learned": learned,
     }
-    build(list(cacm.documents())[::8], index, encoders, settings=WHOLE)
+    build(list(cacm.documents())[::16], index, encoders, settings=WHOLE)
     return index
 
 
@@ -114,7 +114,7 @@ def test_documents_that_one_part_matches_are_found(genuine, apart):
         assert found == words | learned
         by_words += len(words - learned)
         by_expansion += len(learned - words)
-    assert by_expansion > 1000
+    assert by_expansion > 500
     assert by_words > 0
 
 
@@ -128,27 +128,26 @@ def test_a_weight_of_zero_leaves_a_part_out(genuine, apart):
 
 
 @pytest.mark.torch
-def test_configure_changes_the_weight_and_no_row(genuine, apart, cacm, tmp_path):
+def test_configure_changes_the_weight_and_no_row(genuine, apart, tmp_path):
     index = tmp_path / "cacm.winnow"
     shutil.copytree(genuine, index)
     before = read_manifest(index)
-    with open_index(index) as searcher:
+    with open_index(index) as searcher, open_index(genuine) as original:
         arguments = ["--space", "both", "--part", "splade", "--weight", "1.75"]
         answer = CliRunner().invoke(cli, ["configure", str(index), *arguments])
         assert answer.exit_code == 0, answer.output
         after = read_manifest(index)
         assert after.generation == before.generation + 1
         assert after.segments == before.segments
-        unchanged = scores(searcher, next(iter(apart)), space="both")
-        assert unchanged == scores(open_index(genuine), next(iter(apart)), space="both")
+        query = next(iter(apart))
+        unchanged = scores(searcher, query, space="both")
+        assert unchanged == scores(original, query, space="both")
         assert searcher.refresh()
+        weights = {"english-bm25": 1.0, "splade": 1.75}
         for text, parts in apart.items():
             found = scores(searcher, text, space="both")
-            given_weight = {"splade": 1.75}
-            assert found == scores(
-                open_index(genuine), text, space="both", part_weights=given_weight
-            )
-            assert_is_sum(found, weighted_sum(parts, {"english-bm25": 1.0, **given_weight}))
+            assert found == scores(original, text, space="both", part_weights=weights)
+            assert_is_sum(found, weighted_sum(parts, weights))
 
 
 @pytest.mark.torch

@@ -1,0 +1,67 @@
+"""Documents become passages that fit the strictest encoder, and what is cut is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from encoders.base import Document, EncoderSpec
+from encoders.expression import PartExpression
+from indexer.passaging import Passager
+from indexer.settings import BuildSettings
+from indexer.spaces import SpacePart, create_spaces
+
+
+class WordReader:
+    """An encoder that reads 20 words, two added ones among them."""
+
+    spec = EncoderSpec("test", "word-reader", "open", "sum", max_length=20)
+    special_token_count = 2
+
+    def token_lengths(self, texts: Sequence[str]) -> list[int]:
+        return [len(text.split()) + 2 for text in texts]
+
+
+def passager(**settings) -> Passager:
+    part = SpacePart(PartExpression(1, "word-reader", None, "word-reader"), WordReader())
+    return Passager({"default": (part,)}, BuildSettings(**settings))
+
+
+TEXT = " ".join(f"This is sentence number {i} of many." for i in range(12))
+
+
+def test_passages_fit_the_encoder_and_cover_the_text():
+    splitter = passager()
+    document = Document("d", TEXT, title="Two words")
+    spans, passages = splitter.split([document])
+    assert len(passages) == len(spans[0]) > 3
+    assert all(len(p.full_text().split()) + 2 <= 20 for p in passages)
+    covered = {i for span in spans[0] for i in range(span.start, span.end)}
+    assert all(i in covered for i, character in enumerate(TEXT) if not character.isspace())
+    assert splitter.truncated == {"default.word-reader": 0}
+
+
+def test_whole_documents_are_counted_as_truncated():
+    splitter = passager(split=False)
+    short = Document("s", "Only five words are here.")
+    spans, passages = splitter.split([Document("d", TEXT), short])
+    assert [len(s) for s in spans] == [1, 1]
+    assert passages[0].text == TEXT
+    assert splitter.truncated == {"default.word-reader": 1}
+
+
+def test_encoders_without_a_limit_get_pages():
+    splitter = Passager(create_spaces({"default": "english-bm25"}), BuildSettings())
+    page = " ".join(f"Word {i} of a page." for i in range(100))
+    book = " ".join(f"Word {i} of a book." for i in range(2000))
+    spans, _ = splitter.split([Document("p", page), Document("b", book)])
+    assert len(spans[0]) == 1
+    assert len(spans[1]) > 10
+    assert all(len(book[s.start : s.end].split()) <= 400 for s in spans[1])
+
+
+@pytest.mark.parametrize("tokens", [16, 18])
+def test_a_smaller_passage_can_be_asked_for(tokens):
+    _, passages = passager(passage_tokens=tokens).split([Document("d", TEXT)])
+    assert max(len(p.text.split()) for p in passages) <= tokens
