@@ -39,7 +39,9 @@ MEASURES = parse_measures(["nDCG@10", "R@100"])
 
 
 def build(dataset: Dataset, checkpoint: str, output: Path) -> Searcher:
-    """Indexes a collection with the spaces ``both``, ``words`` and ``learned``."""
+    """Indexes a collection with the spaces ``both``, ``words`` and ``learned``, if need be."""
+    if output.exists():
+        return open_index(output)
     words = SpacePart(PartExpression(1.0, WORDS), create_encoder(WORDS))
     encoder = RecordingEncoder(create_encoder(LEARNED, checkpoint))
     learned = SpacePart(PartExpression(1.0, LEARNED, checkpoint), encoder)
@@ -104,6 +106,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="directory of a checkpoint")
     parser.add_argument("--max-length", type=int, default=256, help="tokens read of a document")
     parser.add_argument("--collections", nargs="+", default=COLLECTIONS)
+    parser.add_argument("--work", type=Path, help="keeps the indexes, and uses those it has")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     checkpoint = f"{arguments.checkpoint}?max_length={arguments.max_length}"
@@ -111,7 +114,8 @@ def main() -> None:
     for name in arguments.collections:
         dataset = open_dataset(arguments.data / name)
         with tempfile.TemporaryDirectory() as folder:
-            searcher = build(dataset, checkpoint, Path(folder) / "index")
+            work = arguments.work or Path(folder)
+            searcher = build(dataset, checkpoint, work / f"{name}.winnow")
             results[name] = {
                 "documents": searcher.description().document_count,
                 "queries": len(dataset.queries),

@@ -19,7 +19,7 @@ from encoders.pruning import Pruning
 from encoders.query.table import read_table
 from encoders.splade_options import SpladeOptions, read_options, split_argument
 from encoders.splade_tokenizers import SpladeTokenizers
-from encoders.vocabulary_head import pooled_weights
+from encoders.vocabulary_head import sparse_weights
 
 CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 65536
@@ -188,23 +188,25 @@ class SpladeEncoder:
         for i, row in enumerate(ids):
             padded[i, : len(row)] = torch.tensor(row)
         mask = torch.arange(padded.shape[1])[None] < lengths[:, None]
+        zeroed = self._options.zero_special_tokens
+        excluded = sorted(self._tokenizers.special_ids) if zeroed else []
         with torch.inference_mode():
             hidden = self._model.hidden(padded.to(device), mask.long().to(device))
-            weights = pooled_weights(
-                hidden, lengths.to(device), self._model.weight, self._model.bias, self._pooling
+            counts, dimensions, values = sparse_weights(
+                hidden,
+                lengths.to(device),
+                self._model.weight,
+                self._model.bias,
+                self._pooling,
+                excluded,
             )
-            if self._options.zero_special_tokens:
-                weights[:, sorted(self._tokenizers.special_ids)] = 0
-            row_of, dimensions = weights.nonzero(as_tuple=True)
-            values = weights[row_of, dimensions]
             if not bool(torch.isfinite(values).all()):
                 raise EncoderError(
                     f"{self._checkpoint.directory}: the model computed a weight that is not "
                     "finite; its weights are damaged or too large for float32."
                 )
-            counts = torch.bincount(row_of, minlength=len(ids)).cpu().numpy()
             found = dimensions.cpu().numpy().astype(np.uint32)
-            ends = np.cumsum(counts)[:-1]
+            ends = np.cumsum(counts.cpu().numpy())[:-1]
         return list(zip(np.split(found, ends), np.split(values.cpu().numpy(), ends), strict=True))
 
     def _published_table(self) -> NDArray[np.float32] | None:

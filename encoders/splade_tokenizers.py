@@ -11,7 +11,7 @@ from encoders.base import SparseRows
 from encoders.checkpoint import Checkpoint
 from encoders.checkpoint_tokenizer import read_tokenizer_json
 from encoders.errors import CheckpointError, EncoderError
-from encoders.query.tokenizer import WordPieceTokenizer
+from encoders.query.tokenizer import WordPieceTokenizer, without_half_pairs
 
 
 class SpladeTokenizers:
@@ -76,7 +76,11 @@ class SpladeTokenizers:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of documents as the model reads them: prompt, special tokens, truncated."""
-        encodings = self._encoder.encode_batch_fast([self._prompt + text for text in texts])
+        prompted = [self._prompt + text for text in texts]
+        try:
+            encodings = self._encoder.encode_batch_fast(prompted)
+        except TypeError:
+            encodings = self._encoder.encode_batch_fast([*map(without_half_pairs, prompted)])
         return [encoding.ids for encoding in encodings]
 
     def lengths(self, texts: Sequence[str]) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from encoders.checkpoint import Pooling
@@ -16,6 +18,69 @@ faults than in arithmetic."""
 
 GPU_BLOCK = (65536, 2048)
 """The same on a GPU, where few large products are faster than many small ones."""
+
+
+def sparse_weights(
+    hidden: torch.Tensor,
+    lengths: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    pooling: Pooling,
+    excluded: Sequence[int] = (),
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The positive document weights of a batch, on its device.
+
+    On a GPU, and where Triton is installed, maxima are computed without storing a logit.
+
+    Args:
+        hidden: See ``pooled_weights``, as for the next four.
+        lengths: int64[B].
+        weight: float32[V, d].
+        bias: float32[V].
+        pooling: Pooling and activation.
+        excluded: Entries that get no weight.
+
+    Returns:
+        int64[B] weights per text, their entries, ascending within a text, and float32 values;
+        NaN and infinite ones are among them.
+    """
+    import torch
+
+    if hidden.is_cuda and pooling.strategy == "max" and find_spec("triton") is not None:
+        # A kernel's maximum passes NaN over, torch's keeps it.
+        if bool(torch.isfinite(hidden).all()):
+            return fused_weights(hidden, lengths, weight, bias, pooling, excluded)
+    pooled = pooled_weights(hidden, lengths, weight, bias, pooling)
+    pooled[:, list(excluded)] = 0
+    rows, entries = pooled.nonzero(as_tuple=True)
+    return torch.bincount(rows, minlength=len(hidden)), entries, pooled[rows, entries]
+
+
+def fused_weights(
+    hidden: torch.Tensor,
+    lengths: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    pooling: Pooling,
+    excluded: Sequence[int] = (),
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """``sparse_weights`` by the Triton kernel, for ``max`` pooling."""
+    import torch
+
+    from kernels.gpu.splade_head import splade_head_rows, unpadded
+
+    inside = torch.arange(hidden.shape[1], device=hidden.device)[None] < lengths[:, None]
+    tokens, cu_seqlens = unpadded(hidden, inside)
+    indptr, entries, values = splade_head_rows(
+        tokens,
+        cu_seqlens,
+        weight,
+        bias,
+        double_log=pooling.activation == "log1p_relu",
+        excluded=torch.tensor(excluded, dtype=torch.int64, device=hidden.device),
+        max_length=hidden.shape[1],
+    )
+    return indptr.diff(), entries, values
 
 
 def pooled_weights(

@@ -72,6 +72,8 @@ def search(
         if queries is not None:
             _print_run(searcher, queries, k, threads, options)
             return
+        # So that the time shown is the query's, not that of loading compiled code.
+        searcher.warm_up()
         results = searcher.search(
             " ".join(query),
             k,
@@ -130,7 +132,13 @@ def _marked(text: str, matches: tuple[tuple[int, int], ...]) -> str:
 def _terms(hit: Hit, explain: bool) -> str:
     terms = hit.explanation or ()
     if not explain:
-        return ", ".join(dict.fromkeys(term.term for term in terms))
+        words = [
+            snippet.text[start:end].lower()
+            for snippet in hit.snippets or ()
+            for start, end in snippet.matches
+        ]
+        expanded = [term.term for term in terms if not term.in_text]
+        return ", ".join(dict.fromkeys([*words, *expanded]))
     return ", ".join(
         f"{term.term} {term.contribution:.3f}"
         f" = {term.query_weight:.3f} x {term.document_weight:.3f}"

@@ -210,6 +210,4 @@ class SpaceView:
         known = [i for i, term in enumerate(query.terms) if term.dimensions[number] >= 0]
         dimensions = np.array([query.terms[i].dimensions[number] for i in known], dtype=np.int64)
         weights = query.weights if len(known) == len(query.terms) else query.weights[known]
-        return search_postings(
-            self.postings[number], dimensions, weights, k, alive, threshold, wide=query.wide
-        )
+        return search_postings(self.postings[number], dimensions, weights, k, alive, threshold)

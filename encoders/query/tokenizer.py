@@ -82,8 +82,7 @@ class WordPieceTokenizer:
             return self._tokenizer.encode(text, add_special_tokens=False)
         except TypeError:
             # Half of a surrogate pair is no character; tokenizers cannot take it as a str.
-            readable = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
-            return self._tokenizer.encode(readable, add_special_tokens=False)
+            return self._tokenizer.encode(without_half_pairs(text), add_special_tokens=False)
 
     def spans(self, text: str) -> list[tuple[int, int, int]]:
         """(token id, start, end) of each token; offsets count the characters of ``text``."""
@@ -114,6 +113,11 @@ class WordPieceTokenizer:
     def id(self, token: str) -> int | None:
         """The id of a token, ``None`` for one that is not in the vocabulary."""
         return self._ids.get(token)
+
+
+def without_half_pairs(text: str) -> str:
+    """A text in which each half of a surrogate pair is one replacement character."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 @lru_cache(maxsize=1)

@@ -20,7 +20,7 @@ from numba import njit
 
 from kernels.cpu.heap import push, sort_best_first
 
-CACHE_KEY = 5
+CACHE_KEY = 6
 """Raise when ``kernels.cpu.heap`` changes: numba's cache looks at this file only."""
 
 LOOK_UP_COST = 24
@@ -37,17 +37,15 @@ CHUNK = 64
 def _accumulate(accumulator, local_ids, impacts, first, last, weight):  # type: ignore[no-untyped-def]
     """Adds a term's postings of one window to the accumulators."""
     mask = len(accumulator) - 1
-    factor = accumulator.dtype.type(weight)
     for i in range(first, last):
-        accumulator[local_ids[i] & mask] += factor * accumulator.dtype.type(impacts[i])
+        accumulator[local_ids[i] & mask] += weight * np.int64(impacts[i])
 
 
 @njit(nogil=True)
 def _accumulate_column(accumulator, column, weight):  # type: ignore[no-untyped-def]
     """Adds a dense term's column of one window to the accumulators."""
-    factor = accumulator.dtype.type(weight)
     for i in range(len(accumulator)):
-        accumulator[i] += factor * accumulator.dtype.type(column[i])
+        accumulator[i] += weight * np.int64(column[i])
 
 
 @njit(nogil=True)
@@ -62,14 +60,13 @@ def _clear(accumulator, local_ids, first, last):  # type: ignore[no-untyped-def]
 def _scan(accumulator, limit, locals_, partial):  # type: ignore[no-untyped-def]
     """Gathers the rows that accumulated more than ``limit``; zeroes the accumulators."""
     count = 0
-    least = accumulator.dtype.type(limit)
     for chunk in range(0, len(accumulator), CHUNK):
         above = 0
         for i in range(CHUNK):
-            above += accumulator[chunk + i] > least
+            above += accumulator[chunk + i] > limit
         if above > 0:
             for i in range(chunk, chunk + CHUNK):
-                if accumulator[i] > least:
+                if accumulator[i] > limit:
                     locals_[count] = i
                     partial[count] = accumulator[i]
                     count += 1
@@ -84,7 +81,7 @@ def _revisit(accumulator, local_ids, first, last, limit, locals_, partial, count
     mask = len(accumulator) - 1
     for i in range(first, last):
         local = np.int64(local_ids[i]) & mask
-        score = np.int64(accumulator[local])
+        score = accumulator[local]
         accumulator[local] = 0
         if score > limit:
             locals_[count] = local
@@ -119,7 +116,7 @@ def _add_postings(accumulator, local_ids, impacts, first, last, weight, locals_,
     if count * LOOK_UP_COST > last - first:
         _accumulate(accumulator, local_ids, impacts, first, last, weight)
         for c in range(count):
-            partial[c] += np.int64(accumulator[locals_[c]])
+            partial[c] += accumulator[locals_[c]]
         _clear(accumulator, local_ids, first, last)
         return
     for c in range(count):
@@ -207,12 +204,12 @@ def search_segment(  # type: ignore[no-untyped-def]
         window_bits: log2 of the window size.
         row_count: Number of rows.
         dimensions: int64[q] distinct query dimensions.
-        weights: int64[q] query weights >= 1; their sum times 255 fits the accumulator.
+        weights: int64[q] query weights >= 1; their sum times 255 stays below 2^63.
         alive: uint8[row_count], 0 excludes a row; an empty array excludes none.
         k: Most rows to return, at least 1.
         rank: Column of ``kth_impact`` for a rank of at least ``k``; ``r`` if there is none.
         threshold: Only scores above it count; >= 0.
-        accumulator: int32 or int64[1 << window_bits], zeros on entry and on exit.
+        accumulator: int64[1 << window_bits], zeros on entry and on exit.
         locals_: int64[1 << window_bits], scratch.
         partial: int64[1 << window_bits], scratch.
         scores: int64[k], filled, best first.

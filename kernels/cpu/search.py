@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import threading
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from kernels.cpu.scoring import search_segment
 
 _scratch = threading.local()
 
-_Scratch = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]
+_Scratch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 class WindowedPostings(Protocol):
@@ -56,8 +56,6 @@ def search_postings(
     k: int,
     alive: NDArray[np.uint8] | None = None,
     threshold: int = 0,
-    *,
-    wide: bool = False,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The best ``k`` rows: integer scores int64[m] and rows int64[m], best first.
 
@@ -66,12 +64,10 @@ def search_postings(
     Args:
         postings: One segment's postings of one space.
         dimensions: int64[q] distinct dimensions.
-        weights: int64[q] query weights >= 1, whose sum times 255 stays below 2**31, or below
-            2**53 with ``wide``.
+        weights: int64[q] query weights >= 1, whose sum times 255 stays below 2**63.
         k: Most rows.
         alive: uint8 per row, 0 excludes; ``None`` or an empty array excludes none.
         threshold: Only scores above it count.
-        wide: Accumulate in 64 bits.
     """
     k = min(k, postings.row_count)
     scores = np.empty(k, dtype=np.int64)
@@ -99,7 +95,7 @@ def search_postings(
         k,
         bisect.bisect_left(KTH_RANKS, k),
         threshold,
-        *_scratch_arrays(postings.window_bits, wide),
+        *_scratch_arrays(postings.window_bits),
         scores,
         rows,
     )
@@ -112,16 +108,12 @@ KTH_RANKS = (1, 10, 100, 1000)
 _NONE_EXCLUDED = np.zeros(0, dtype=np.uint8)
 
 
-def _scratch_arrays(window_bits: int, wide: bool) -> _Scratch:
+def _scratch_arrays(window_bits: int) -> _Scratch:
     """This thread's accumulators, which the kernel leaves all zeros, and room for candidates."""
-    key = f"{'wide' if wide else 'narrow'}_{window_bits}"
+    key = f"window_{window_bits}"
     if not hasattr(_scratch, key):
         size = 1 << window_bits
-        arrays = (
-            np.zeros(size, dtype=np.int64 if wide else np.int32),
-            np.empty(size, dtype=np.int64),
-            np.empty(size, dtype=np.int64),
-        )
+        arrays = (np.zeros(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))
         setattr(_scratch, key, arrays)
     found: _Scratch = getattr(_scratch, key)
     return found

@@ -9,6 +9,7 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from encoders.base import Document, DocumentEncoder, EncoderSpec, SparseRows, StatisticalEncoder
-from encoders.query.analyzer import create_analyzer
+from encoders.query.analyzer import Analyzer, create_analyzer
 from encoders.query.tokenizer import WordPieceTokenizer
 from encoders.registry import create_encoder
 
@@ -75,9 +76,7 @@ def by_token(rows: SparseRows) -> list[dict[str | int, float]]:
     if rows.terms is not None:
         keys = [rows.terms[key] for key in keys]
     pairs = list(zip(keys, rows.weights.tolist(), strict=True))
-    return [
-        dict(pairs[a:b]) for a, b in zip(rows.indptr[:-1], rows.indptr[1:], strict=True)
-    ]  # fmt: skip
+    return [dict(pairs[a:b]) for a, b in zip(rows.indptr[:-1], rows.indptr[1:], strict=True)]
 
 
 def check_nearly_equal(rows: SparseRows, others: SparseRows) -> None:
@@ -146,12 +145,10 @@ def test_rows_do_not_depend_on_the_batch(
     encoder: DocumentEncoder, sample: Sequence[Document]
 ) -> None:
     together = encoder.encode_documents(sample)
+    counts = encoder.count_tokens(sample)
     for number, document in enumerate(sample):
-        alone = encoder.encode_documents([document])
-        check_nearly_equal(alone, row(together, number))
-        check_equal(
-            encoder.count_tokens([document]), row(encoder.count_tokens(sample), number)
-        )  # fmt: skip
+        check_nearly_equal(encoder.encode_documents([document]), row(together, number))
+        check_equal(encoder.count_tokens([document]), row(counts, number))
     longer = [*documents(["planet " * 400]), *sample]
     check_nearly_equal(together, rest(encoder.encode_documents(longer)))
 
@@ -159,11 +156,10 @@ def test_rows_do_not_depend_on_the_batch(
 def test_rows_are_in_the_order_of_the_documents(
     encoder: DocumentEncoder, sample: Sequence[Document]
 ) -> None:
+    forwards = encoder.encode_documents(sample)
     backwards = encoder.encode_documents(sample[::-1])
     for number in range(len(sample)):
-        check_nearly_equal(
-            row(encoder.encode_documents(sample), number), row(backwards, -1 - number)
-        )
+        check_nearly_equal(row(forwards, number), row(backwards, -1 - number))
 
 
 def test_an_earlier_batch_leaves_no_trace(
@@ -256,10 +252,10 @@ def check_query_side(encoder: DocumentEncoder, text: str) -> None:
     [counted] = by_token(encoder.count_tokens([Document("d", text)]))
     tokens: Counter[str | int]
     if encoder.spec.vocabulary == "open":
-        tokens = Counter(create_analyzer(side.analyzer, side.tokenizer_json).tokens(text))
+        tokens = Counter(analyzer_of(side.analyzer, side.tokenizer_json).tokens(text))
     else:
         assert side.tokenizer_json is not None
-        tokenizer = _tokenizer(side.tokenizer_json)
+        tokenizer = tokenizer_of(side.tokenizer_json)
         tokens = Counter(i for i in tokenizer.ids(text) if i not in tokenizer.special_ids)
     assert tokens == counted
 
@@ -318,10 +314,11 @@ def rest(rows: SparseRows) -> SparseRows:
     )
 
 
-_TOKENIZERS: dict[bytes, WordPieceTokenizer] = {}
+@lru_cache
+def analyzer_of(name: str, tokenizer_json: bytes | None) -> Analyzer:
+    return create_analyzer(name, tokenizer_json)
 
 
-def _tokenizer(tokenizer_json: bytes) -> WordPieceTokenizer:
-    if tokenizer_json not in _TOKENIZERS:
-        _TOKENIZERS[tokenizer_json] = WordPieceTokenizer(tokenizer_json)
-    return _TOKENIZERS[tokenizer_json]
+@lru_cache
+def tokenizer_of(tokenizer_json: bytes) -> WordPieceTokenizer:
+    return WordPieceTokenizer(tokenizer_json)

@@ -23,10 +23,11 @@ from indexer.format.manifest import read_manifest
 from indexer.format.segment import Segment
 from indexer.settings import BuildSettings
 
-WORDS = (
+TEXT = (
     "red planet weather rain new york query table sparse dense model index token weight search "
     "engine learned mars venus saturn jupiter word piece vector space document passage score"
-).split()
+)
+WORDS = TEXT.split()
 COLOURS = ("red", "green", "blue")
 
 

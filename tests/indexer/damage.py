@@ -180,6 +180,16 @@ def use(index: Path, rng: random.Random) -> None:
             allowed(lambda: delete_documents(copy, ["s0d1", "s0d3", "s1d5", "nobody"]))
 
 
+def kind_of(name: str) -> str:
+    """Groups files, so that the few of one kind are damaged as often as the many of another."""
+    if name.endswith(".arrow"):
+        return name
+    if name.endswith(".json") or ".table." in name:
+        return name.rpartition(".g")[2]
+    words = {"postings": ".postings.", "strings": ".terms.", "ids": "doc_ids."}
+    return next((kind for kind, word in words.items() if word in name), "marks")
+
+
 def main(index: Path, seed: int, count: int) -> int:
     rng = random.Random(seed)
     originals = {
@@ -188,9 +198,12 @@ def main(index: Path, seed: int, count: int) -> int:
         if path.is_file() and path.name != "write.lock"
     }
     manifest = index / "manifest.json"
+    kinds: dict[str, list[Path]] = {}
+    for path in originals:
+        kinds.setdefault(kind_of(path.name), []).append(path)
     failures = 0
     for number in range(count):
-        path = manifest if rng.random() < 0.1 else rng.choice(list(originals))
+        path = rng.choice(kinds[rng.choice(sorted(kinds))])
         ways = [*SAME_FILE, change_elements, change_elements, *OTHER_SIZE]
         if path.suffix == ".json":
             ways = [*SAME_FILE, *OTHER_SIZE, *[change_json] * 6]

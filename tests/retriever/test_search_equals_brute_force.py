@@ -176,17 +176,15 @@ def test_threads_and_memory_maps_do_not_matter(searchers):
 
 
 def test_thousands_of_query_terms_are_exact(tmp_path):
-    """Beyond what 31 bits hold, scores are accumulated in 64 bits."""
     vocabulary = [f"word{i}" for i in range(6000)]
     rng = random.Random(0)
     corpus = [Document(f"d{i}", " ".join(rng.sample(vocabulary, 900))) for i in range(40)]
     build_index(
         (CorpusRecord(d, "-", None) for d in corpus),
-        tmp_path / "wide",
+        tmp_path / "index",
         create_spaces({"default": "plain-bm25"}),
         settings=BuildSettings(split=False),
     )
-    searcher = open_index(tmp_path / "wide")
+    searcher = open_index(tmp_path / "index")
     query = " ".join(vocabulary)
-    assert integer_query(searcher._snapshot.space(None).terms(query)).wide
     assert found(searcher, query, 40) == brute_force(searcher, query)

@@ -56,7 +56,7 @@ def cacm(shared_data) -> Dataset:
 
 @pytest.fixture(scope="module")
 def genuine(cacm, splade_tiny, tmp_path_factory) -> Path:
-    """Every sixteenth document of cacm, with the published checkpoint."""
+    """Every twentieth document of cacm, with the published checkpoint."""
     pytest.importorskip("torch", reason="needs the [encode] extra")
     pytest.importorskip("transformers", reason="needs the [encode] extra")
     index = tmp_path_factory.mktemp("two-parts") / "cacm.winnow"
@@ -66,7 +66,7 @@ def genuine(cacm, splade_tiny, tmp_path_factory) -> Path:
         "words": "english-bm25",
         "learned": learned,
     }
-    build(list(cacm.documents())[::16], index, encoders, settings=WHOLE)
+    build(list(cacm.documents())[::20], index, encoders, settings=WHOLE)
     return index
 
 
@@ -114,7 +114,7 @@ def test_documents_that_one_part_matches_are_found(genuine, apart):
         assert found == words | learned
         by_words += len(words - learned)
         by_expansion += len(learned - words)
-    assert by_expansion > 500
+    assert by_expansion > 300
     assert by_words > 0
 
 
