@@ -97,6 +97,7 @@ def _ranked_document(
                 document_weight=t.document_weight,
                 contribution=t.contribution,
                 in_text=t.in_text,
+                word=t.word,
             )
             for t in hit.explanation
         ]

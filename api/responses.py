@@ -60,6 +60,7 @@ class TermWeight(Answer):
     document_weight: float
     contribution: float
     in_text: bool
+    word: str | None
 
 
 class RankedDocument(Answer):

@@ -37,6 +37,12 @@ def masked_language_model(config: Mapping[str, Any]) -> Any:
     model_type = settings.pop("model_type", None)
     for key in ("auto_map", "torch_dtype", "dtype", "quantization_config"):
         settings.pop(key, None)
+    if model_type == "new":
+        raise CheckpointError(
+            "config.json: model_type 'new' (GTE as Alibaba first published it) is defined by code "
+            "that comes with the checkpoint, which is never run. Use a conversion to the "
+            "model_type 'gte' of transformers."
+        )
     if model_type not in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise CheckpointError(
             f"config.json: the installed transformers has no masked language model of model_type "

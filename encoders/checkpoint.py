@@ -205,6 +205,12 @@ def _document_chain(
     directory: Path, base: Path, chain: list[tuple[str, str]]
 ) -> tuple[Path, Pooling]:
     names = [name for _, name in chain]
+    if "SparseAutoEncoder" in names:
+        raise CheckpointError(
+            f"{directory} is a CSR checkpoint ({' > '.join(names)}): its queries need the network "
+            "as its documents do, and an index answers queries without one. Use a SPLADE-type "
+            "checkpoint."
+        )
     if len(names) != 2 or names[0] not in LANGUAGE_MODELS or names[1] != "SpladePooling":
         raise CheckpointError(
             f"{directory} is not a SPLADE-type checkpoint: its modules are "

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from encoders._transformers import masked_language_model
 from encoders.errors import CheckpointError, EncoderError
+from encoders.stored_names import under_model_names
 
 if TYPE_CHECKING:
     import torch
-
-# Names that TensorFlow-born BERT checkpoints still carry.
-_RENAMED = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
 _SHOWN = 5
 
@@ -71,7 +69,8 @@ def load_masked_language_model(
         ) from error
     place = _device(torch, device)
     model = masked_language_model(config)
-    tensors = _read_tensors(files, buffers={name for name, _ in model.named_buffers()})
+    buffers = {name for name, _ in model.named_buffers()}
+    tensors = _read_tensors(files, str(config["model_type"]), buffers)
     expected = dict(model.named_parameters(remove_duplicate=False))
     where = files[0].parent
     _refuse_differences(where, tensors, expected)
@@ -95,8 +94,7 @@ def _device(torch: Any, name: str | None) -> Any:
     return device
 
 
-def _read_tensors(files: Sequence[Path], buffers: set[str]) -> dict[str, Any]:
-    import torch
+def _read_tensors(files: Sequence[Path], model_type: str, buffers: set[str]) -> dict[str, Any]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -109,27 +107,27 @@ def _read_tensors(files: Sequence[Path], buffers: set[str]) -> dict[str, Any]:
                 f"{path} cannot be read: {error}. The file is truncated or damaged; copy it again "
                 "from the checkpoint's source."
             ) from error
-        for stored_name, tensor in content.items():
-            name = stored_name
-            for old, new in _RENAMED.items():
-                if name.endswith(old):
-                    name = name.removesuffix(old) + new
-            if name in tensors:
-                raise CheckpointError(f"{path} gives the tensor {name!r} a second time.")
-            if name in buffers:
-                continue
-            if not tensor.is_floating_point():
-                raise CheckpointError(
-                    f"{path}: tensor {name!r} has the type {tensor.dtype}; quantised checkpoints "
-                    "are not supported, use the float32, float16 or bfloat16 one."
-                )
-            if not bool(torch.isfinite(tensor).all()):
-                raise CheckpointError(
-                    f"{path}: tensor {name!r} holds NaN or infinite weights; the checkpoint is "
-                    "damaged or its training diverged, use another one."
-                )
-            tensors[name] = tensor
+        for stored, tensor in content.items():
+            for name, piece in under_model_names(model_type, stored, tensor).items():
+                if name in tensors:
+                    raise CheckpointError(f"{path} gives the tensor {name!r} a second time.")
+                if name not in buffers:
+                    _check_numbers(path, stored, tensor)
+                    tensors[name] = piece
     return tensors
+
+
+def _check_numbers(path: Path, name: str, tensor: torch.Tensor) -> None:
+    if not tensor.is_floating_point():
+        raise CheckpointError(
+            f"{path}: tensor {name!r} has the type {tensor.dtype}; quantised checkpoints are not "
+            "supported, use the float32, float16 or bfloat16 one."
+        )
+    if not bool(tensor.isfinite().all()):
+        raise CheckpointError(
+            f"{path}: tensor {name!r} holds NaN or infinite weights; the checkpoint is damaged or "
+            "its training diverged, use another one."
+        )
 
 
 def _refuse_differences(

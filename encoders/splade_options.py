@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from encoders.base import Aggregation
 from encoders.checkpoint import Activation
 from encoders.errors import EncoderError
 from encoders.pruning import Pruning
@@ -31,6 +32,9 @@ class SpladeOptions:
         query_table: ``published`` insists on the checkpoint's table, ``corpus`` leaves the query
             weights to the idf of the indexed collection, ``auto`` takes the former if there is
             one.
+        aggregation: ``binary`` counts a repeated query token once, as the checkpoints of SPLADE and
+            OpenSearch are trained; ``sum`` counts each, as those with a learned table of Li-LSR
+            (arXiv 2505.01452) are.
         device: A torch device; CUDA if there is a GPU, else the CPU.
         batch_tokens: Tokens of a batch, padding included; 2,048 on a CPU, 65,536 on a GPU.
     """
@@ -40,6 +44,7 @@ class SpladeOptions:
     activation: Activation | None = None
     zero_special_tokens: bool = True
     query_table: QueryTableChoice = "auto"
+    aggregation: Aggregation = "binary"
     device: str | None = None
     batch_tokens: int | None = None
 
@@ -131,6 +136,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "activation": _one_of("relu", "log1p_relu"),
     "zero_special_tokens": _switch,
     "query_table": _one_of("auto", "published", "corpus"),
+    "aggregation": _one_of("binary", "sum"),
     "device": lambda _, value: str(value),
     "batch_tokens": _count,
 }

@@ -46,10 +46,10 @@ def sparse_weights(
     """
     import torch
 
-    if hidden.is_cuda and pooling.strategy == "max" and find_spec("triton") is not None:
-        # A kernel's maximum passes NaN over, torch's keeps it.
-        if bool(torch.isfinite(hidden).all()):
-            return fused_weights(hidden, lengths, weight, bias, pooling, excluded)
+    fused = hidden.is_cuda and pooling.strategy == "max" and find_spec("triton") is not None
+    # The kernel's maximum passes NaN over, torch's keeps it.
+    if fused and bool(torch.isfinite(hidden).all()):
+        return fused_weights(hidden, lengths, weight, bias, pooling, excluded)
     pooled = pooled_weights(hidden, lengths, weight, bias, pooling)
     pooled[:, list(excluded)] = 0
     rows, entries = pooled.nonzero(as_tuple=True)

@@ -40,3 +40,38 @@ def top_k(
 def quantise(weights: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
     """Impacts of positive weights: nearest multiple of ``scale``, within 1..255."""
     return np.clip(np.rint(weights.astype(np.float64) / scale), 1, 255).astype(np.uint8)
+
+
+def pooled_weights(
+    products: NDArray[np.float32] | NDArray[np.int32],
+    token_scales: NDArray[np.float32],
+    text_of: NDArray[np.int64],
+    column_scales: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    *,
+    logarithms: int,
+    strategy: str,
+) -> NDArray[np.float32]:
+    """float32[B, C] weights of texts from the products of their tokens with the vocabulary.
+
+    With logits z of the tokens i of a text, ``f(max_i z_i)`` or ``sum_i f(z_i)``, where f takes
+    the logarithm ``log1p`` of what is above zero once or twice. The logarithm's last bit is the
+    C library's own.
+    """
+    logits = products.astype(np.float32) * token_scales[:, None] * column_scales + bias
+    activations = np.maximum(logits, np.float32(0))
+    for _ in range(logarithms):
+        activations = np.log1p(activations)
+    pooled = np.zeros((int(text_of.max(initial=-1)) + 1, len(bias)), dtype=np.float32)
+    (np.maximum if strategy == "max" else np.add).at(pooled, text_of, activations)
+    return pooled
+
+
+def quantise_tokens(
+    states: NDArray[np.float32],
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """uint8[n, d] around 128 and float32[n] scales: ``states ~ scale * (quantised - 128)``."""
+    largest = np.abs(states).max(axis=1, initial=0)
+    scales = np.where(largest > 0, largest / np.float32(127), np.float32(1)).astype(np.float32)
+    levels = np.clip(np.rint(states / scales[:, None]), -127, 127)
+    return (levels + 128).astype(np.uint8), scales

@@ -132,13 +132,7 @@ def _marked(text: str, matches: tuple[tuple[int, int], ...]) -> str:
 def _terms(hit: Hit, explain: bool) -> str:
     terms = hit.explanation or ()
     if not explain:
-        words = [
-            snippet.text[start:end].lower()
-            for snippet in hit.snippets or ()
-            for start, end in snippet.matches
-        ]
-        expanded = [term.term for term in terms if not term.in_text]
-        return ", ".join(dict.fromkeys([*words, *expanded]))
+        return ", ".join(dict.fromkeys((term.word or term.term).lower() for term in terms))
     return ", ".join(
         f"{term.term} {term.contribution:.3f}"
         f" = {term.query_weight:.3f} x {term.document_weight:.3f}"

@@ -15,7 +15,12 @@ def explain(
     """Contributions of the query's terms to one passage's score, largest first."""
     postings = space.postings[segment]
     text = stored_passage(snapshot.segments[segment], row).full_text()
-    words = {name: set(part.analyzer.tokens(text)) for name, part in space.parts.items()}
+    words = {
+        name: {
+            term: text[start:end] for term, start, end in reversed(part.analyzer.token_spans(text))
+        }
+        for name, part in space.parts.items()
+    }
     result = []
     for term, weight in zip(query.terms, query.weights.tolist(), strict=True):
         if term.dimensions[segment] < 0:
@@ -31,7 +36,7 @@ def explain(
                     query_weight=contribution / document_weight,
                     document_weight=document_weight,
                     contribution=contribution,
-                    in_text=term.term in words[term.part],
+                    word=words[term.part].get(term.term),
                 )
             )
     return tuple(sorted(result, key=lambda c: (-c.contribution, c.part, c.term)))

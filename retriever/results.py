@@ -19,7 +19,8 @@ class TermContribution:
         query_weight: Weight of the term in the query, the part's weight included.
         document_weight: Weight of the term in the document (impact times scale).
         contribution: Share of the score.
-        in_text: Whether the token stands in the passage's text (else it was expanded).
+        word: The first word of the passage that the analyzer turns into the term; ``None`` if
+            the encoder added the term.
     """
 
     term: str
@@ -27,7 +28,12 @@ class TermContribution:
     query_weight: float
     document_weight: float
     contribution: float
-    in_text: bool
+    word: str | None
+
+    @property
+    def in_text(self) -> bool:
+        """Whether the term stands in the passage, or else was added by the encoder."""
+        return self.word is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,10 @@ TOKENS = [
 ]
 MAX_LENGTH = 24
 
+# Kernels of a GPU run in Triton's interpreter, unless TRITON_INTERPRET=0 asks for the GPU. Triton
+# reads this when it is imported, and transformers imports it.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 WriteModel = Callable[..., Path]
 
 

@@ -98,7 +98,7 @@ class MemorySearcher:
                 offset + rank,
                 (0, len(document.text)),
                 tuple(
-                    TermContribution(word, "words", weights[word], share, share, True)
+                    TermContribution(word, "words", weights[word], share, share, word)
                     for word, share in terms.items()
                 )
                 if explain

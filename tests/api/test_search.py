@@ -94,6 +94,7 @@ def test_explanation_and_snippets_are_given_on_demand(client):
         "document_weight",
         "contribution",
         "in_text",
+        "word",
     }
     assert hit["snippets"] == [{"field": "title", "text": "Apples", "matches": [[0, 1]]}]
     assert client.get(SEARCH, query_string=options).json["hits"][0] == hit

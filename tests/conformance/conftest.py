@@ -111,7 +111,7 @@ OURS = [
             ),
             "splade-symmetric": _splade("write_splade"),
             "splade-sum": _splade("write_splade", "?prune=top_k:20", strategy="sum"),
-            "splade-plain": _splade("write_masked_lm", "?prune=max_ratio:0.1"),
+            "splade-plain": _splade("write_masked_lm", "?prune=max_ratio:0.1&aggregation=sum"),
             "splade-tiny": _splade_tiny,
         }.items()
     ),

@@ -107,6 +107,8 @@ DENSE = modules(
     ("1_Pooling", "sentence_transformers.models.Pooling"),
 )
 
+CSR = [*DENSE, {"idx": 2, "path": "2_SparseAutoEncoder", "type": f"{OLD}.SparseAutoEncoder"}]
+
 
 @pytest.mark.parametrize(
     ("files", "message"),
@@ -117,6 +119,7 @@ DENSE = modules(
         ({"config.json": {"architectures": ["BertModel"]}}, r"\['BertModel'\], expected one that"),
         ({"config.json": {"architectures": None}}, "expected one that ends in ForMaskedLM"),
         ({"config.json": BERT, "modules.json": DENSE}, "its modules are Transformer > Pooling"),
+        ({"config.json": BERT, "modules.json": CSR}, "CSR checkpoint .*queries need the network"),
         ({"config.json": BERT, "modules.json": "{}"}, "its modules are none"),
         ({"config.json": BERT, "modules.json": [{"path": ""}]}, "list of modules with path"),
         ({"config.json": BERT, "modules.json": [{"path": "", "type": 3}]}, "list of modules"),

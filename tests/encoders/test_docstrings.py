@@ -15,6 +15,7 @@ import pytest
         "encoders.bm25",
         "encoders.expression",
         "encoders.registry",
+        "encoders.stored_names",
         "encoders.query.analyzer",
         "encoders.query.idf",
         "encoders.query.porter",

@@ -283,3 +283,26 @@ def test_spec_makes_the_encoder_again_and_notices_another_checkpoint(write_maske
     second = write_masked_lm(tmp_path / "second", "distilbert")
     with pytest.raises(CheckpointError, match="not the checkpoint that was recorded"):
         create(spec.name, str(second), **spec.parameters)
+
+
+def test_a_learned_table_may_count_repeated_tokens(write_masked_lm, tmp_path):
+    """Li-LSR: a plain directory with the table of its query encoder, and ``aggregation=sum``."""
+    from indexer.builder import build
+    from retriever.searcher import open_index
+
+    directory = write_masked_lm(tmp_path / "checkpoint")
+    (directory / "query_token_weights.txt").write_text("mars\t2.5\nplanet\t0.5\n")
+    for aggregation, times in (("binary", 1), ("sum", 3)):
+        index = tmp_path / aggregation
+        build(
+            documents(TEXTS + ["mars planet"] * 3),
+            index,
+            encoder=f"splade:{directory}?aggregation={aggregation}",
+        )
+        with open_index(index) as searcher:
+            once, thrice = (
+                {hit.doc_id: hit.score for hit in searcher.search(query, 20).hits}
+                for query in ("mars", "mars mars mars")
+            )
+        assert once
+        assert thrice == pytest.approx({doc_id: times * score for doc_id, score in once.items()})

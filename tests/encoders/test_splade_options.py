@@ -29,9 +29,18 @@ def test_a_question_mark_in_the_name_of_a_directory(tmp_path):
 def test_every_setting_is_read_from_text_and_from_values():
     text = (
         "D?max_length=9&prune=top_k:5&activation=log1p_relu&zero_special_tokens=false"
-        "&query_table=corpus&device=cpu&batch_tokens=512"
+        "&query_table=corpus&aggregation=sum&device=cpu&batch_tokens=512"
     )
-    expected = SpladeOptions(9, Pruning("top_k", 5), "log1p_relu", False, "corpus", "cpu", 512)
+    expected = SpladeOptions(
+        max_length=9,
+        prune=Pruning("top_k", 5),
+        activation="log1p_relu",
+        zero_special_tokens=False,
+        query_table="corpus",
+        aggregation="sum",
+        device="cpu",
+        batch_tokens=512,
+    )
     assert read_options(split_argument(text)[1]) == expected
     values = {"max_length": 9, "prune": Pruning("top_k", 5), "zero_special_tokens": False}
     assert read_options(values) == SpladeOptions(9, Pruning("top_k", 5), zero_special_tokens=False)
@@ -53,6 +62,7 @@ def test_every_setting_is_read_from_text_and_from_values():
         ("D?max_length=many", "whole number from 1"),
         ("D?activation=gelu", "must be one of relu, log1p_relu"),
         ("D?zero_special_tokens=maybe", "must be 'true' or 'false'"),
+        ("D?aggregation=mean", "must be one of binary, sum, got 'mean'"),
         ("D?query_table=mine", "must be one of auto, published, corpus"),
         ("D?prune=max_ratio:2", "needs a number from 0 to below 1"),
     ],

@@ -62,6 +62,6 @@ def test_memory_does_not_hold_length_times_vocabulary(splade_tiny):
     document = Document("1", "the weather in new york is rainy " * 200)
     encoder.encode_documents([document])
     with torch.profiler.profile(profile_memory=True) as profile:
-        encoder._encode_batch(encoder._tokenizers.encode([document.full_text()] * 4))
+        encoder._encode_batch(encoder.tokenizers.encode([document.full_text()] * 4))
     largest = max(abs(e.cpu_memory_usage) for e in profile.events() if e.name == "[memory]")
     assert largest < 4 * 512 * 30522 * 4 / 10  # A tenth of the whole tensor's 250 MB.
