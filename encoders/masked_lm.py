@@ -68,12 +68,15 @@ def load_masked_language_model(
             "pip install 'winnow-search[encode]'"
         ) from error
     place = _device(torch, device)
-    model = masked_language_model(config)
-    buffers = {name for name, _ in model.named_buffers()}
+    with torch.device("meta"):
+        # Shapes alone, so that sizes which do not fit the files take no memory.
+        outline = masked_language_model(config)
+    buffers = {name for name, _ in outline.named_buffers()}
     tensors = _read_tensors(files, str(config["model_type"]), buffers)
-    expected = dict(model.named_parameters(remove_duplicate=False))
     where = files[0].parent
-    _refuse_differences(where, tensors, expected)
+    _refuse_differences(where, tensors, dict(outline.named_parameters(remove_duplicate=False)))
+    model = masked_language_model(config)
+    expected = dict(model.named_parameters(remove_duplicate=False))
     with torch.inference_mode():
         _untie_differing(model, tensors, expected)
         model.load_state_dict(tensors, strict=False)
@@ -203,6 +206,11 @@ def _split(where: Path, model: Any, device: Any) -> MaskedLanguageModel:
                 f"{where}: the model computes logits that are not finite; its weights are damaged "
                 "or too large for float32, use another checkpoint."
             )
+        if not _ignores_padding(model, ids):
+            raise CheckpointError(
+                f"{where}: {type(model).__name__} reads padding as text (convolutions do), so that "
+                "a row would depend on the documents beside it; use a checkpoint of BERT's kind."
+            )
         name = next(name for name, module in model.named_modules() if module is decoder)
         owner, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(owner), attribute, torch.nn.Identity())
@@ -216,3 +224,17 @@ def _split(where: Path, model: Any, device: Any) -> MaskedLanguageModel:
     if again.shape != logits.shape or not torch.allclose(again, logits, rtol=0, atol=tolerance):
         raise unsupported
     return split
+
+
+def _ignores_padding(model: Any, ids: torch.Tensor) -> bool:
+    """Whether the beginning of a text has the same logits alone and with padding behind it."""
+    import torch
+
+    length = ids.shape[1] // 2 + 1
+    padded, mask = ids.clone(), torch.ones_like(ids)
+    padded[:, length:] = int(getattr(model.config, "pad_token_id", None) or 0)
+    mask[:, length:] = 0
+    alone = model(input_ids=ids[:, :length], attention_mask=mask[:, :length]).logits
+    beside = model(input_ids=padded, attention_mask=mask).logits[:, :length]
+    tolerance = 1e-4 * max(1.0, float(alone.abs().max()))
+    return bool(torch.allclose(alone, beside, rtol=0, atol=tolerance))

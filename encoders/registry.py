@@ -26,6 +26,7 @@ BUILT_IN_ENCODERS: dict[str, str] = {
     "plain-bm25": "encoders.bm25:create",
     "wordpiece-bm25": "encoders.bm25:create",
     "splade": "encoders.splade:create",
+    "splade-onnx": "encoders.onnx:create",
 }
 
 

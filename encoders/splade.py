@@ -11,6 +11,7 @@ import numpy as np
 
 from encoders.checkpoint import read_checkpoint
 from encoders.checkpoint_files import content_hash, weight_files
+from encoders.exported import is_exported
 from encoders.masked_lm import load_masked_language_model
 from encoders.splade_base import (
     Batch,
@@ -119,8 +120,8 @@ class SpladeEncoder(SpladeBase):
         return list(zip(np.split(found, ends), np.split(values.cpu().numpy(), ends), strict=True))
 
 
-def create(name: str, argument: str | None = None, **options: Any) -> SpladeEncoder:
-    """Makes a SPLADE encoder for the registry.
+def create(name: str, argument: str | None = None, **options: Any) -> SpladeBase:
+    """Makes a SPLADE encoder for the registry; an exported one where the directory holds that.
 
     Args:
         name: The registered name; one family answers to it.
@@ -136,6 +137,10 @@ def create(name: str, argument: str | None = None, **options: Any) -> SpladeEnco
         EncoderError: A setting is unknown or out of range, or torch is not installed.
     """
     directory, settings = split_argument(argument)
+    if is_exported(directory):
+        from encoders.onnx import create as create_exported
+
+        return create_exported(name, argument, **options)
     options, recorded = split_recorded(options)
     encoder = SpladeEncoder(directory, read_options({**settings, **options}))
     refuse_another_checkpoint(encoder, recorded)

@@ -65,7 +65,7 @@ class SpladeBase(ABC):
             kind="splade",
             name=self.name,
             vocabulary=self.vocabulary,
-            aggregation="binary",
+            aggregation=self.options.aggregation,
             max_length=self.tokenizers.max_length,
             max_weight=None,
             parameters={
@@ -73,6 +73,7 @@ class SpladeBase(ABC):
                 "pooling": self.pooling.strategy,
                 "prune": str(self.pruning),
                 "zero_special_tokens": self.options.zero_special_tokens,
+                "aggregation": self.options.aggregation,
                 "query_table": "corpus" if self.table is None else "published",
                 "query_weights": self._query_weights_source(),
                 "layout": self.checkpoint.layout,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -30,7 +33,8 @@ def sparse_weights(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The positive document weights of a batch, on its device.
 
-    On a GPU, and where Triton is installed, maxima are computed without storing a logit.
+    On a GPU, where Triton and the C compiler that it needs are installed, maxima are computed
+    without storing a logit.
 
     Args:
         hidden: See ``pooled_weights``, as for the next four.
@@ -46,7 +50,7 @@ def sparse_weights(
     """
     import torch
 
-    fused = hidden.is_cuda and pooling.strategy == "max" and find_spec("triton") is not None
+    fused = hidden.is_cuda and pooling.strategy == "max" and _triton_runs()
     # The kernel's maximum passes NaN over, torch's keeps it.
     if fused and bool(torch.isfinite(hidden).all()):
         return fused_weights(hidden, lengths, weight, bias, pooling, excluded)
@@ -135,3 +139,9 @@ def pooled_weights(
 def _activate(logits: torch.Tensor, pooling: Pooling) -> torch.Tensor:
     weights = logits.relu_().log1p_()
     return weights.log1p_() if pooling.activation == "log1p_relu" else weights
+
+
+@cache
+def _triton_runs() -> bool:
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    return compiler is not None and find_spec("triton") is not None

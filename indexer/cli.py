@@ -23,6 +23,10 @@ COMMANDS = {
     "configure": ("indexer.commands.changing:configure", "Change part weights and query tables."),
     "inspect": ("indexer.commands.inspecting:inspect", "Show what an index holds."),
     "verify": ("indexer.commands.inspecting:verify", "Check every file of an index."),
+    "export-encoder": (
+        "encoders.commands:export_encoder",
+        "Export a checkpoint to run without torch.",
+    ),
     "doctor": ("indexer.commands.diagnosing:doctor", "Check this installation."),
 }
 """The commands of this distribution with their one-line help; plug-ins add to them."""

@@ -136,8 +136,10 @@ class GenerationWriter:
             intake.documents += len(batch)
             intake.passages += len(passages)
             intake.split_documents += sum(len(document_spans) > 1 for document_spans in spans)
-            intake.title_only += sum(bool(d.title and not d.text) for d in batch)
-            intake.without_text += sum(not d.title and not d.text for d in batch)
+            for document in batch:
+                if not document.text.strip():
+                    intake.title_only += bool(document.title.strip())
+                    intake.without_text += not document.title.strip()
             self.progress("encode", intake.documents)
         intake.drafts[-1].spill()
         return intake

@@ -65,10 +65,8 @@ def reopen_spaces(entries: Mapping[str, SpaceEntry]) -> dict[str, tuple[SpacePar
         parts = []
         for part in entry.parts:
             recorded = part.encoder
-            if recorded.kind == "bm25":
-                encoder = create_encoder(recorded.name, None, **recorded.parameters)
-            else:
-                encoder = create_encoder(recorded.name, recorded.argument)
+            # The recorded parameters pin what was fitted, such as BM25's average length.
+            encoder = create_encoder(recorded.name, recorded.argument, **recorded.parameters)
             if dict(encoder.spec.parameters) != recorded.parameters:
                 raise IndexerError(
                     f"the encoder of part {part.name!r} ({recorded.argument}) differs from the "

@@ -117,7 +117,8 @@ def integer_query(terms: Sequence[QueryTerm]) -> IntegerQuery:
         term = kept[products.index(max(products))]
         raise QueryError(
             f"the weight of {term.term!r:.80} in part {term.part!r}, the part's weight included, "
-            f"must be below {LARGEST_PRODUCT:g}, got {term.weight:g}."
+            f"is {term.weight:g}: too large to add up. Only ratios of weights matter to the order; "
+            "give smaller ones."
         )
     room = LARGEST_SCORE / MAX_IMPACT - 2 * len(kept)
     factor = room / sum(products)

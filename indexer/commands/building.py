@@ -200,8 +200,12 @@ def _read_and_run(
         records = source if detector is None else _watched(source, detector)
         with show_progress(source, quiet=quiet) as progress:
             report = run(records, source.description.types, log, progress)
+    warnings = list(report.warnings)
+    if not report.documents:
+        warnings.append("no document was indexed")
     if detector is not None and (warning := detector.warning()):
-        report = dataclasses.replace(report, warnings=(*report.warnings, warning))
+        warnings.append(warning)
+    report = dataclasses.replace(report, warnings=tuple(warnings))
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report), default=str))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -9,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from indexer.errors import IndexCorruptError
+from indexer.errors import IndexCorruptError, IndexerError
 
 SMALL_FILE = 1 << 15
 """Up to this many bytes an array is read: a map would hold a file descriptor for its life."""
@@ -55,11 +56,21 @@ def read_array(
                 array = np.fromfile(file, dtype).reshape(shape)
     except FileNotFoundError:
         raise IndexCorruptError(path, "the file is missing") from None
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except ValueError as error:
         raise IndexCorruptError(path, f"not a readable array ({error})") from None
     # Read-only either way: numba compiles a kernel anew for arrays that may be written.
     array.flags.writeable = False
     return array
+
+
+def unreadable(path: Path, error: OSError) -> IndexerError:
+    """The error for a file that is there and cannot be opened or read, through no fault of its."""
+    remedy = ""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        remedy = " Each segment keeps a few files open: raise the limit with 'ulimit -n 65536'."
+    return IndexerError(f"{path}: cannot be read ({error.strerror or error}).{remedy}")
 
 
 def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from encoders.base import Document, MetadataValue
 from indexer.errors import IndexCorruptError
+from indexer.format.arrays import unreadable
 
 BATCH_ROWS = 1024
 
@@ -194,7 +195,7 @@ def _source(path: Path, memory_map: bool) -> pa.NativeFile:
     except FileNotFoundError:
         raise IndexCorruptError(path, "the file is missing") from None
     except OSError as error:
-        raise IndexCorruptError(path, f"cannot be read ({error})") from None
+        raise unreadable(path, error) from None
 
 
 def _read_batches(source: pa.NativeFile) -> list[pa.RecordBatch]:

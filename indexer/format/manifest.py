@@ -15,7 +15,12 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from encoders.base import EncoderSpec
-from indexer.errors import IncompatibleIndexError, IndexCorruptError, IndexNotFoundError
+from indexer.errors import (
+    IncompatibleIndexError,
+    IndexCorruptError,
+    IndexerError,
+    IndexNotFoundError,
+)
 
 FORMAT = "winnow-index"
 FORMAT_VERSION = "0.1"
@@ -233,5 +238,5 @@ def read_manifest(index: Path) -> Manifest:
             f"indexer build CORPUS -o {index}"
         ) from None
     except OSError as error:
-        raise IndexCorruptError(path, f"cannot be read ({error.strerror})") from None
+        raise IndexerError(f"{path}: cannot be read ({error.strerror}).") from None
     return parse(content, path)

@@ -82,6 +82,17 @@ def _splade(fixture: str, settings: str = "", **written: object) -> Make:
     return make
 
 
+def _splade_onnx(request: pytest.FixtureRequest) -> Made:
+    pytest.importorskip("torch", reason="needs the [encode] extra")
+    pytest.importorskip("onnx", reason="needs the [encode] extra")
+    from encoders.onnx_export import export_encoder
+
+    folder = request.getfixturevalue("tmp_path_factory").mktemp("onnx")
+    checkpoint = request.getfixturevalue("write_router")(folder / "checkpoint")
+    export_encoder(checkpoint, folder / "exported")
+    return _prepared("splade-onnx", str(folder / "exported"))
+
+
 def _splade_tiny(request: pytest.FixtureRequest) -> Made:
     pytest.importorskip("torch", reason="needs the [encode] extra")
     pytest.importorskip("transformers", reason="needs the [encode] extra")
@@ -112,6 +123,7 @@ OURS = [
             "splade-symmetric": _splade("write_splade"),
             "splade-sum": _splade("write_splade", "?prune=top_k:20", strategy="sum"),
             "splade-plain": _splade("write_masked_lm", "?prune=max_ratio:0.1&aggregation=sum"),
+            "splade-onnx": _splade_onnx,
             "splade-tiny": _splade_tiny,
         }.items()
     ),

@@ -131,12 +131,12 @@ def test_tied_weights_that_differ_are_both_used(copy):
     decoder = weights(copy)[EMBEDDINGS].flip(0)
     rewrite(copy, **{DECODER: decoder})
     encoder = create("splade", str(copy))
-    torch.testing.assert_close(encoder._model.weight, decoder)
-    body = dict(encoder._model.body.named_parameters())[EMBEDDINGS]
+    torch.testing.assert_close(encoder.language_model.weight, decoder)
+    body = dict(encoder.language_model.body.named_parameters())[EMBEDDINGS]
     torch.testing.assert_close(body.data, weights(copy)[EMBEDDINGS])
     transformers = pytest.importorskip("transformers")
     model = transformers.BertForMaskedLM.from_pretrained(copy).eval()
-    ids = torch.tensor(encoder._tokenizers.encode(["mars"]))
+    ids = torch.tensor(encoder.tokenizers.encode(["mars"]))
     with torch.inference_mode():
         expected = model(ids).logits.amax(1).relu().log1p()[0]
     found = encoder.encode_documents(TEXTS[1:])
@@ -177,7 +177,7 @@ def test_half_precision_weights_are_read_as_float32(copy):
     expected = rows(copy)
     rewrite(copy, **{name: tensor.half() for name, tensor in weights(copy).items()})
     found = create("splade", str(copy))
-    assert found._model.weight.dtype == torch.float32
+    assert found.language_model.weight.dtype == torch.float32
     assert abs(found.encode_documents(TEXTS).nnz - expected.nnz) < 20
 
 

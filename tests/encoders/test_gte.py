@@ -61,7 +61,7 @@ def rewrite(directory: Path, tensors: dict) -> None:
 def assert_rows_of(model, directory: Path) -> None:
     encoder = create("splade", str(directory), zero_special_tokens=False)
     rows = encoder.encode_documents([Document(str(i), text) for i, text in enumerate(TEXTS)])
-    for number, ids in enumerate(encoder._tokenizers.encode(TEXTS)):
+    for number, ids in enumerate(encoder.tokenizers.encode(TEXTS)):
         with torch.inference_mode():
             logits = model(torch.tensor([ids])).logits
         expected = logits.amax(1).relu().log1p()[0].numpy()

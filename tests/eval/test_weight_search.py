@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import math
 
 import pytest
@@ -65,3 +67,10 @@ def test_equal_searches_make_equal_trials() -> None:
         return math.sin(weights["b"])
 
     assert search_weights({"a": 1, "b": 1}, value) == search_weights({"a": 1, "b": 1}, value)
+
+
+@pytest.mark.parametrize("module", ["eval.tune", "eval.weight_search"])
+def test_examples_run(module: str) -> None:
+    results = doctest.testmod(importlib.import_module(module))
+    assert results.attempted > 0
+    assert results.failed == 0

@@ -96,7 +96,7 @@ def test_verify_tells_missing_files_from_changed_ones(index, indexer):
 
 def test_a_missing_or_shortened_file_is_named_at_opening(index):
     rng = random.Random(3)
-    for path in files_of(index):
+    for path in {path.name: path for path in files_of(index)}.values():
         content = path.read_bytes()
         longer, shorter = content + b"\0", content[: len(content) // 2]
         for damage in (None, rng.choice([shorter, longer, b"", b"something else"])):
@@ -114,7 +114,7 @@ def test_a_missing_or_shortened_file_is_named_at_opening(index):
 @pytest.mark.parametrize("kind", INDEXES)
 def test_no_damage_crashes_a_search(kind, request, tmp_path, checked_kernels):
     index = shutil.copytree(request.getfixturevalue(kind), tmp_path / "index")
-    seed, count = 2026, 100
+    seed, count = 2026, 60
     script = Path(__file__).with_name("damage.py")
     done = subprocess.run(
         [sys.executable, script, index, str(seed), str(count)],

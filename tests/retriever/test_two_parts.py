@@ -60,7 +60,7 @@ def genuine(cacm, splade_tiny, tmp_path_factory) -> Path:
     pytest.importorskip("torch", reason="needs the [encode] extra")
     pytest.importorskip("transformers", reason="needs the [encode] extra")
     index = tmp_path_factory.mktemp("two-parts") / "cacm.winnow"
-    learned = f"splade:{splade_tiny}?max_length=256"
+    learned = f"splade:{splade_tiny}?max_length=64"
     encoders = {
         "both": f"english-bm25 + 0.5*{learned}",
         "words": "english-bm25",

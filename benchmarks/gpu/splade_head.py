@@ -1,0 +1,185 @@
+"""The fused vocabulary head on a GPU: is it right, how fast is it, how much memory does it take.
+
+Checked against float64: weights and gradients for three types, one and two logarithms, ragged
+and empty sequences, sizes that are no multiple of a tile; equal bits of two runs; sparse rows
+against dense ones. Timed (median of CUDA events, cold L2 cache) and weighed (peak of allocated
+memory above the inputs), forward and forward + backward, at B=32, S=256, d=768 with V=30,522 and
+V=105,879, full and ragged (16 to 256 tokens): the pooling of sentence-transformers, its better
+order with the maximum first, the latter through torch.compile, the bare matrix product, and the
+kernel. Last, documents per second of whole encoders with a random DistilBERT, against
+sentence-transformers where that is installed.
+
+    python -m benchmarks.gpu.splade_head --json head.json
+    python -m benchmarks.gpu.splade_head --quick
+    python -m benchmarks.gpu.splade_head --tune       # times every shape of tile instead
+    python -m benchmarks.gpu.splade_head --interpret  # checks only, on a CPU
+
+Needs torch, triton and numpy; transformers, safetensors, tokenizers and the encoders' own
+dependencies for the last part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+BARS = {"float32": 1e-5, "bfloat16": 1e-3, "float16": 1e-3}
+"""Largest error of a weight, relative to its document's largest, by type of the inputs."""
+
+GRADIENT_BARS = {"float32": 1e-5, "bfloat16": 4e-3, "float16": 5e-4}
+"""The same of a gradient, which is rounded to the type of the inputs."""
+
+
+def main() -> None:
+    """Runs all parts, prints their tables and leaves 1 as exit status if a check failed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--quick", action="store_true", help="fewer cases, shorter timings")
+    parser.add_argument("--tune", action="store_true", help="time every shape of tile instead")
+    parser.add_argument("--interpret", action="store_true", help="check without a GPU, slowly")
+    parser.add_argument("--documents", type=int, default=None, help="documents to encode")
+    parser.add_argument("--json", type=Path, default=None, help="file for all figures")
+    arguments = parser.parse_args()
+    if arguments.interpret:  # Triton reads it while it is imported.
+        os.environ["TRITON_INTERPRET"] = "1"
+    import torch
+
+    if not arguments.interpret and not torch.cuda.is_available():
+        print("no GPU: nothing was run. --interpret checks the kernels on a CPU.")
+        return
+    result: dict[str, Any] = {"environment": environment()}
+    print("  ".join(f"{name} {value}" for name, value in result["environment"].items()))
+    if arguments.tune:
+        result["tiles"] = part("Tiles", lambda: tiles(arguments.quick))
+    else:
+        result["checks"] = part("Checks", lambda: checks(arguments.interpret, arguments.quick))
+        if not arguments.interpret:
+            result["timings"] = part("Head", lambda: timings(arguments.quick))
+            count = arguments.documents or (512 if arguments.quick else 4096)
+            result["encoding"] = part("Encoding", lambda: encoding(count))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    sys.exit(
+        any("failed" in outcome for outcome in result.values())
+        or not all(row["passed"] for row in result.get("checks", {}).get("rows", []))
+    )
+
+
+def environment() -> dict[str, str]:
+    """Versions and the GPU."""
+    import torch
+
+    found = {"python": platform.python_version()}
+    for package in ("torch", "triton", "transformers", "sentence-transformers"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "none"
+    found["GPU"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    found["CUDA"] = str(torch.version.cuda)
+    return found
+
+
+def part(title: str, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a part found; a part that breaks does not take the others with it."""
+    print(f"\n## {title}\n", flush=True)
+    try:
+        return run()
+    except Exception as error:
+        traceback.print_exc()
+        return {"failed": f"{type(error).__name__}: {error}"}
+
+
+def checks(interpreted: bool, quick: bool) -> dict[str, Any]:
+    """One row per type and number of logarithms."""
+    from benchmarks.gpu.head_checks import check_all
+
+    rows = check_all(interpreted, quick, BARS, GRADIENT_BARS)
+    names = ("weights", "torch_weights", "gradients")
+    header = ["type", "case", "weights", "of torch", "gradients", "same bits", "sparse rows", ""]
+    shown = []
+    for row in rows:
+        errors = [f"{row[name]:.1e}" for name in names]
+        outcome = [row["same_bits"], row["sparse_rows"], "passed" if row["passed"] else "FAILED"]
+        shown.append([row["type"], row["case"], *errors, *outcome])
+    table(header, shown)
+    return {"rows": rows}
+
+
+def timings(quick: bool) -> dict[str, Any]:
+    """One row per way to compute the head, type, vocabulary and kind of batch."""
+    from benchmarks.gpu.head_timing import time_all
+
+    rows = []
+    for case in time_all(quick):
+        rows.extend(case)
+        print(f"\n{case[0]['case']}\n")
+        header = ["head", "forward ms", "x", "MiB", "forward + backward ms", "x", "MiB"]
+        first = case[0]
+        table(
+            header,
+            (
+                [row["head"]]
+                + [cell for name in ("forward", "both") for cell in figures(row, first, name)]
+                for row in case
+            ),
+        )
+    return {"rows": rows}
+
+
+def figures(row: dict[str, Any], first: dict[str, Any], name: str) -> list[str]:
+    """Milliseconds, speed in multiples of the first row, and mebibytes."""
+    if row.get(f"{name}_ms") is None:
+        return [row.get(f"{name}_note", ""), "", ""]
+    time, base = row[f"{name}_ms"], first.get(f"{name}_ms")
+    return [f"{time:.3f}", f"{base / time:.2f}" if base else "", f"{row[f'{name}_mib']:.1f}"]
+
+
+def tiles(quick: bool) -> dict[str, Any]:
+    """Milliseconds of the forward pass by shape of tile, type and length."""
+    from benchmarks.gpu.head_timing import time_tiles
+
+    rows = time_tiles(quick)
+    names = ("tile", "type", "length", "forward_ms", "winners_ms", "teraflops")
+    header = ["tile", "type", "length", "forward ms", "with winners ms", "TFLOP/s"]
+    table(header, ([row[name] for name in names] for row in rows))
+    return {"rows": rows}
+
+
+def encoding(count: int) -> dict[str, Any]:
+    """Documents per second of whole encoders."""
+    try:
+        from benchmarks.gpu.encoding_speed import compare_encoders
+    except ModuleNotFoundError as error:
+        print(f"left out: {error}")
+        return {"left_out": str(error)}
+    result = compare_encoders(count)
+    table(
+        ["float32 products", "Winnow documents/s", "sentence-transformers documents/s", "ratio"],
+        (
+            [row["products"], f"{row['ours']:.0f}"]
+            + ([f"{row['peer']:.0f}", f"{row['ours'] / row['peer']:.2f}"] if row["peer"] else [])
+            for row in result["rows"]
+        ),
+    )
+    print(f"\nlargest difference of a weight: {result['largest_difference']}")
+    return result
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Prints a Markdown table."""
+    print("| " + " | ".join(header) + " |")
+    print("|---|" + "--:|" * (len(header) - 1))
+    for row in rows:
+        print("| " + " | ".join(map(str, row)) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""``indexer export-encoder``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("export-encoder")
+@click.argument("checkpoint")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Directory to write."
+)
+@click.option("--int8", is_flag=True, help="8-bit products: smaller, faster, less exact.")
+@click.option("--overwrite", is_flag=True, help="Replace an exported encoder that is there.")
+def export_encoder(checkpoint: str, output: Path, int8: bool, overwrite: bool) -> None:
+    """Export a SPLADE-type checkpoint, so that it encodes without torch.
+
+    CHECKPOINT is its directory, with settings behind a question mark where wanted:
+    'DIR?max_length=256&prune=max_ratio:0.1'. Exporting itself needs the extra [encode]; what is
+    written needs nothing but the plain installation: indexer build CORPUS --encoder splade:DIR
+    """
+    from encoders.onnx_export import export_encoder as export
+    from encoders.splade_options import read_options, split_argument
+
+    directory, settings = split_argument(checkpoint)
+    config = export(
+        directory,
+        output,
+        options=read_options(settings),
+        precision="int8" if int8 else "float32",
+        overwrite=overwrite,
+    )
+    size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    click.echo(
+        f"{output}: {config.precision}, vocabulary {config.vocabulary}, "
+        f"{config.max_length} tokens, {size / 1e6:.1f} MB",
+        err=True,
+    )

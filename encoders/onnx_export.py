@@ -1,0 +1,278 @@
+"""Writes an encoder that runs without torch from a SPLADE-type checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.checkpoint import position_limit
+from encoders.checkpoint_files import content_hash
+from encoders.errors import CheckpointError, EncoderError
+from encoders.exported import (
+    BODY,
+    CONFIG,
+    HEAD,
+    PRODUCT,
+    QUERY_TABLE,
+    QUERY_TOKENIZER,
+    TOKENIZER,
+    ExportedEncoder,
+    Precision,
+)
+from encoders.splade import SpladeEncoder
+from encoders.splade_options import SpladeOptions
+
+OPSET = 17
+LARGEST_LEVEL = 63
+"""Of an 8-bit weight; see ``encoders.exported``."""
+
+TOLERANCE = 1e-4
+"""Largest difference of a state, relative to the largest state, that an export may have."""
+
+
+def export_encoder(
+    checkpoint: Path,
+    output: Path,
+    *,
+    options: SpladeOptions | None = None,
+    precision: Precision = "float32",
+    overwrite: bool = False,
+) -> ExportedEncoder:
+    """Exports a checkpoint.
+
+    The directory appears whole or not at all. The exported network is compared with the
+    checkpoint's on batches of several shapes before it is written.
+
+    Args:
+        checkpoint: Directory of a SPLADE-type checkpoint; see ``encoders.checkpoint``.
+        output: Directory to write; see ``encoders.exported``.
+        options: Settings recorded with the export; by default the checkpoint's own.
+        precision: ``int8`` for smaller weights and faster, less exact products.
+        overwrite: Replace an exported encoder that is there.
+
+    Raises:
+        CheckpointError: The checkpoint is not valid, or its network cannot be exported.
+        EncoderError: torch or onnx is not installed, or ``output`` exists.
+
+    >>> export_encoder(Path("models/splade"), Path("exported/splade"))  # doctest: +SKIP
+    """
+    _refuse_overwriting(output, overwrite=overwrite)
+    _require_onnx()
+    options = options or SpladeOptions()
+    encoder = SpladeEncoder(checkpoint, options)
+    output = output.absolute()
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as name:
+            work = Path(name) / "export"
+            work.mkdir()
+            config = _write(encoder, work, precision)
+            if overwrite and output.exists():
+                output.rename(Path(name) / "replaced")
+            work.rename(output)
+    except OSError as error:
+        raise EncoderError(f"{output} cannot be written: {error}.") from error
+    return config
+
+
+def _refuse_overwriting(output: Path, *, overwrite: bool) -> None:
+    if not output.exists():
+        return
+    if overwrite and (output / CONFIG).is_file():
+        return
+    what = "exists; replace it with --overwrite" if (output / CONFIG).is_file() else "exists"
+    raise EncoderError(f"{output} {what}, or give another directory with -o.")
+
+
+def _require_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise EncoderError(
+            f"exporting a checkpoint needs the package {error.name!r}, which cannot be imported; "
+            "install it with: pip install 'winnow-search[encode]'"
+        ) from error
+
+
+def _write(encoder: SpladeEncoder, directory: Path, precision: Precision) -> ExportedEncoder:
+    model, tokenizers = encoder.language_model, encoder.tokenizers
+    _write_body(encoder, directory, precision)
+    weight = model.weight.float().cpu().numpy()
+    bias = model.bias.float().cpu().numpy()
+    _write_product(directory / PRODUCT, precision)
+    _save({**_projection(weight, precision), "bias": bias}, directory / HEAD)
+    (directory / TOKENIZER).write_bytes(tokenizers.document_json)
+    if tokenizers.query_json != tokenizers.document_json:
+        (directory / QUERY_TOKENIZER).parent.mkdir()
+        (directory / QUERY_TOKENIZER).write_bytes(tokenizers.query_json)
+    if encoder.table is not None:
+        _save({"weight": encoder.table}, directory / QUERY_TABLE)
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    config = ExportedEncoder(
+        precision=precision,
+        vocabulary=weight.shape[0],
+        hidden_size=weight.shape[1],
+        activation=encoder.pooling.activation,
+        pooling=encoder.pooling.strategy,
+        max_length=tokenizers.max_length,
+        position_limit=position_limit(encoder.checkpoint.config),
+        special_ids=tokenizers.special_ids,
+        padding_id=int(encoder.checkpoint.config.get("pad_token_id") or 0),
+        document_prompt=encoder.checkpoint.document_prompt,
+        prune=str(encoder.pruning),
+        source_layout=encoder.checkpoint.layout,
+        source_hash=encoder.content_hash,
+        files={path.relative_to(directory).as_posix(): content_hash([path], ()) for path in files},
+    )
+    (directory / CONFIG).write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return config
+
+
+def _write_body(encoder: SpladeEncoder, directory: Path, precision: Precision) -> None:
+    import torch
+
+    model = encoder.language_model
+    body = _body_module(model.body)
+    ids, mask = _example(len(model.weight), 3, 7)
+    names = {0: "batch", 1: "length"}
+    with warnings.catch_warnings(), contextlib.redirect_stdout(None):
+        # The tracer warns of every shape that it looks at; the comparison below is the proof.
+        warnings.simplefilter("ignore")
+        try:
+            torch.onnx.export(
+                body,
+                (torch.from_numpy(ids).to(model.device), torch.from_numpy(mask).to(model.device)),
+                str(directory / BODY),
+                input_names=["input_ids", "attention_mask"],
+                output_names=["hidden"],
+                dynamic_axes=dict.fromkeys(("input_ids", "attention_mask", "hidden"), names),
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        except Exception as error:  # Whatever an operator of the network lacks.
+            reason = " ".join(str(error).split())[:300]
+            raise CheckpointError(
+                f"{encoder.checkpoint.directory}: the network cannot be exported to ONNX: {reason}"
+            ) from error
+    _compare(encoder, directory / BODY)
+    if precision == "int8":
+        _quantise_body(directory / BODY)
+
+
+def _body_module(body: Any) -> Any:
+    import torch
+
+    class Body(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = body
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            return self.body(input_ids=input_ids, attention_mask=attention_mask).logits
+
+    return Body().eval()
+
+
+def _example(
+    vocabulary: int, batch: int, length: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    ids = np.random.default_rng(length).integers(0, vocabulary, (batch, length))
+    lengths = np.maximum(1, length - np.arange(batch) * max(1, length // 3))
+    mask = (np.arange(length)[None] < lengths[:, None]).astype(np.int64)
+    return ids, mask
+
+
+def _compare(encoder: SpladeEncoder, path: Path) -> None:
+    """Refuses an export that is another function than the checkpoint's network."""
+    import onnxruntime
+    import torch
+
+    model = encoder.language_model
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    longest = encoder.tokenizers.max_length
+    for batch, length in ((1, 1), (2, 5), (4, min(33, longest)), (2, longest)):
+        ids, mask = _example(encoder.vocabulary, batch, length)
+        [found] = session.run(["hidden"], {"input_ids": ids, "attention_mask": mask})
+        with torch.inference_mode():
+            tensors = (torch.from_numpy(array).to(model.device) for array in (ids, mask))
+            expected = model.hidden(*tensors).float().cpu().numpy()
+        inside = mask.astype(bool)
+        difference = np.abs(found - expected)[inside].max() / max(1, np.abs(expected).max())
+        if not difference <= TOLERANCE:
+            raise CheckpointError(
+                f"{encoder.checkpoint.directory}: the exported network differs from the "
+                f"checkpoint's by {difference:.1e} on texts of {length} tokens; its architecture "
+                "cannot be exported, use the checkpoint itself."
+            )
+
+
+def _quantise_body(path: Path) -> None:
+    import logging
+
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    whole = path.with_suffix(".float32")
+    path.rename(whole)
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # It advises a preparation that changes nothing here.
+    try:
+        quantize_dynamic(
+            whole,
+            path,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+        )
+    finally:
+        logging.disable(before)
+    whole.unlink()
+
+
+def _write_product(path: Path, precision: Precision) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    if precision == "int8":
+        kinds = (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32)
+        node = helper.make_node("MatMulInteger", ["tokens", "block", "zero"], ["products"])
+        constants = [helper.make_tensor("zero", TensorProto.UINT8, [], [128])]
+    else:
+        kinds = (TensorProto.FLOAT,) * 3
+        node = helper.make_node("MatMul", ["tokens", "block"], ["products"])
+        constants = []
+    shapes = {"tokens": ["T", "d"], "block": ["d", "C"], "products": ["T", "C"]}
+    values = [
+        helper.make_tensor_value_info(name, kind, shape)
+        for (name, shape), kind in zip(shapes.items(), kinds, strict=True)
+    ]
+    graph = helper.make_graph([node], "product", values[:2], values[2:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def _projection(weight: NDArray[np.float32], precision: Precision) -> Mapping[str, NDArray]:
+    if precision == "float32":
+        return {"weight": weight}
+    largest = np.abs(weight).max(axis=1)
+    scale = np.where(largest > 0, largest / LARGEST_LEVEL, 1).astype(np.float32)
+    levels = np.rint(weight / scale[:, None])
+    return {
+        "weight": np.clip(levels, -LARGEST_LEVEL, LARGEST_LEVEL).astype(np.int8),
+        "scale": scale,
+    }
+
+
+def _save(tensors: Mapping[str, NDArray], path: Path) -> None:
+    from safetensors.numpy import save
+
+    path.write_bytes(save({name: np.ascontiguousarray(t) for name, t in tensors.items()}))
