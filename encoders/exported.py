@@ -21,7 +21,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,7 +138,7 @@ def read_exported(directory: Path) -> tuple[ExportedEncoder, Checkpoint, Pruning
     return config, checkpoint, pruning
 
 
-def read_head(directory: Path, config: ExportedEncoder) -> dict[str, NDArray]:
+def read_head(directory: Path, config: ExportedEncoder) -> dict[str, NDArray[Any]]:
     """Tensors of the vocabulary projection: ``weight``, ``bias``, and ``scale`` for int8.
 
     Raises:
@@ -146,7 +146,7 @@ def read_head(directory: Path, config: ExportedEncoder) -> dict[str, NDArray]:
     """
     path = directory / HEAD
     try:
-        tensors: dict[str, NDArray] = load_file(path)
+        tensors: dict[str, NDArray[Any]] = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}. Export it again.") from error
     quantised = config.precision == "int8"
@@ -188,7 +188,7 @@ def _check_files(directory: Path, config: ExportedEncoder) -> None:
             )
 
 
-def _shown(tensors: dict) -> str:
+def _shown(tensors: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> str:
     return ", ".join(
         f"{name} {dtype}{list(shape)}" for name, (shape, dtype) in sorted(tensors.items())
     )

@@ -170,7 +170,7 @@ def _write_body(encoder: SpladeEncoder, directory: Path, precision: Precision) -
 def _body_module(body: Any) -> Any:
     import torch
 
-    class Body(torch.nn.Module):
+    class Body(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.body = body
@@ -260,7 +260,7 @@ def _write_product(path: Path, precision: Precision) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def _projection(weight: NDArray[np.float32], precision: Precision) -> Mapping[str, NDArray]:
+def _projection(weight: NDArray[np.float32], precision: Precision) -> Mapping[str, NDArray[Any]]:
     if precision == "float32":
         return {"weight": weight}
     largest = np.abs(weight).max(axis=1)
@@ -272,7 +272,7 @@ def _projection(weight: NDArray[np.float32], precision: Precision) -> Mapping[st
     }
 
 
-def _save(tensors: Mapping[str, NDArray], path: Path) -> None:
+def _save(tensors: Mapping[str, NDArray[Any]], path: Path) -> None:
     from safetensors.numpy import save
 
     path.write_bytes(save({name: np.ascontiguousarray(t) for name, t in tensors.items()}))

@@ -28,7 +28,7 @@ class OnnxVocabularyHead:
     threads.
     """
 
-    def __init__(self, product: Any, tensors: dict[str, NDArray], pooling: Pooling) -> None:
+    def __init__(self, product: Any, tensors: dict[str, NDArray[Any]], pooling: Pooling) -> None:
         """Cuts the projection into contiguous blocks.
 
         Args:
@@ -82,11 +82,11 @@ class OnnxVocabularyHead:
 
     def _pooled(
         self,
-        tokens: NDArray,
+        tokens: NDArray[Any],
         token_scales: NDArray[np.float32],
         text_of: NDArray[np.int64],
         text_count: int,
-        block: NDArray,
+        block: NDArray[Any],
         scale: NDArray[np.float32],
         bias: NDArray[np.float32],
     ) -> NDArray[np.float32]:

@@ -47,8 +47,8 @@ class PartDraft:
 class SegmentDraft:
     """One segment being written to ``directory``.
 
-    Call :meth:`add` for batches, :meth:`spill` to free memory, and :meth:`finish` once the
-    encoders are fitted and the scales known.
+    Call :meth:`add` for batches, :meth:`spill` to free memory, :meth:`weigh` once the encoders are
+    fitted, and :meth:`finish` once the scales are known.
     """
 
     directory: Path
@@ -128,8 +128,15 @@ class SegmentDraft:
         """Sums over this segment's text in the tokens of the part ``SPACE.PART``."""
         return CorpusStatistics(self.row_count, self.parts[key].token_count)
 
+    def weigh(self, spaces: Spaces) -> None:
+        """Turns the token counts of statistical parts into weights, now that these are fitted."""
+        for space, parts in spaces.items():
+            for part in parts:
+                if isinstance(part.encoder, StatisticalEncoder):
+                    self.parts[f"{space}.{part.name}"].rows.reweigh(part.encoder.weigh)
+
     def finish(self, spaces: Spaces, scales: Mapping[str, float], ordinal: int) -> SegmentEntry:
-        """Weighs, quantises and inverts the rows, and writes everything but the manifest.
+        """Quantises and inverts the rows, and writes everything but the manifest.
 
         Args:
             spaces: The spaces with fitted encoders.
@@ -172,16 +179,9 @@ class SegmentDraft:
             files=seal_directory(self.directory),
         )
 
-    def max_weight(self, key: str, part: SpacePart) -> float:
-        """Largest weight of a part's rows, or its encoder's bound."""
-        bound = part.encoder.spec.max_weight
-        return self.parts[key].rows.max_weight if bound is None else bound
-
     def _impacts(self, key: str, part: SpacePart, scale: float) -> tuple[SparseRows, ImpactRows]:
         draft = self.parts[key]
         rows = draft.rows.take()
-        if isinstance(part.encoder, StatisticalEncoder):
-            rows = part.encoder.weigh(rows)
         impacts = np.empty(rows.nnz, dtype=np.uint8)
         draft.saturated = quantise(rows.weights, scale, impacts)
         vocabulary = part.encoder.spec.vocabulary

@@ -155,6 +155,8 @@ class GenerationWriter:
         # Statistics and scales come from the first documents that an index gets.
         pinned = base if base and base.next_ordinal else None
         fitted = self.spaces if pinned else _fit(self.spaces, drafts)
+        for draft in drafts:
+            draft.weigh(fitted)
         scales = choose_scales(fitted, drafts, pinned)
         nnz = {key: sum(draft.parts[key].rows.nnz for draft in drafts) for key in scales}
         segments = list(base.segments) if base else []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,11 +46,23 @@ class RowCollector:
     def spill(self, prefix: Path) -> None:
         """Moves the gathered rows to files, to give their memory back."""
         rows = self._concatenate()
-        write_array(prefix.with_name(f"{prefix.name}.indptr.npy"), rows.indptr)
-        write_array(prefix.with_name(f"{prefix.name}.dimensions.npy"), rows.dimensions)
-        write_array(prefix.with_name(f"{prefix.name}.weights.npy"), rows.weights)
+        arrays: list[NDArray[Any]] = [rows.indptr, rows.dimensions, rows.weights]
+        for path, array in zip(self._paths(prefix), arrays, strict=True):
+            write_array(path, array)
         self._spilled = prefix
         self._lengths, self._dimensions, self._weights = [], [], []
+
+    def reweigh(self, weigh: Callable[[SparseRows], SparseRows]) -> None:
+        """Replaces the weights of spilled rows by a function of these rows."""
+        if self._spilled is None or not self.nnz:
+            return
+        path = self._paths(self._spilled)[2]
+        weights = weigh(self._load(self._spilled)).weights
+        self.max_weight = float(weights.max())
+        # A new file: the old one may still be mapped.
+        replacement = path.with_suffix(".new")
+        write_array(replacement, weights)
+        replacement.replace(path)
 
     def take(self) -> SparseRows:
         """All rows, and empties the collector; an open vocabulary's terms come sorted."""
@@ -75,15 +89,21 @@ class RowCollector:
         return SparseRows(np.cumsum(lengths), dimensions, weights)
 
     @staticmethod
-    def _reload(prefix: Path) -> SparseRows:
+    def _paths(prefix: Path) -> list[Path]:
         names = ("indptr", "dimensions", "weights")
-        paths = [prefix.with_name(f"{prefix.name}.{name}.npy") for name in names]
-        rows = SparseRows(
-            read_array(paths[0], np.int64),
-            read_array(paths[1], np.uint32),
-            read_array(paths[2], np.float32),
+        return [prefix.with_name(f"{prefix.name}.{name}.npy") for name in names]
+
+    def _load(self, prefix: Path) -> SparseRows:
+        indptr, dimensions, weights = self._paths(prefix)
+        return SparseRows(
+            read_array(indptr, np.int64),
+            read_array(dimensions, np.uint32),
+            read_array(weights, np.float32),
         )
-        for path in paths:
+
+    def _reload(self, prefix: Path) -> SparseRows:
+        rows = self._load(prefix)
+        for path in self._paths(prefix):
             path.unlink()
         return rows
 

@@ -12,7 +12,11 @@ from indexer.draft import SegmentDraft, Spaces
 from indexer.format.manifest import Manifest
 
 HEADROOM = 1.25
-"""How far above the largest weight of the first commit later weights may go unsaturated."""
+"""How far above the largest weight of the first commit later weights may go unsaturated.
+
+An encoder with a known bound gets none: its weights crowd below the bound, so that later ones
+exceed the largest by little, and every step counts for the resolution of 8 bits.
+"""
 
 
 def choose_scales(
@@ -22,7 +26,7 @@ def choose_scales(
 
     Args:
         spaces: Encoders per space.
-        drafts: The segments in the making.
+        drafts: The segments in the making, their rows weighed.
         previous: The generation that is being added to, ``None`` at a first commit.
     """
     if previous is not None:
@@ -35,9 +39,8 @@ def choose_scales(
     for space, parts in spaces.items():
         for part in parts:
             key = f"{space}.{part.name}"
-            bound = part.encoder.spec.max_weight
-            if bound is None:
-                largest = max((draft.parts[key].rows.max_weight for draft in drafts), default=0)
-                bound = HEADROOM * largest if largest > 0 else 255.0
-            scales[key] = bound / 255
+            largest = max((draft.parts[key].rows.max_weight for draft in drafts), default=0.0)
+            if part.encoder.spec.max_weight is None:
+                largest *= HEADROOM
+            scales[key] = largest / 255 if largest > 0 else 1.0
     return scales

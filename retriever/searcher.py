@@ -179,7 +179,7 @@ class Searcher:
         Searches under way finish on the generation they started with.
         """
         with self._refreshing:
-            if read_manifest(self.path).generation == self.generation:
+            if read_manifest(self.path) == self._snapshot.manifest:
                 return False
             self._snapshot = open_snapshot(self.path, memory_map=self._memory_map)
             return True

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.errors import EncoderError
 from encoders.query.analyzer import Analyzer, create_analyzer
 from encoders.query.idf import idf
 from encoders.query.table import from_corpus
@@ -100,7 +101,10 @@ class SpacePartView:
         """Text of a fixed vocabulary's dimension."""
         if self.tokenizer is None or dimension >= self.tokenizer.vocab_size:
             return str(dimension)
-        return self.tokenizer.token(dimension)
+        try:
+            return self.tokenizer.token(dimension)
+        except EncoderError:  # a gap in the vocabulary
+            return str(dimension)
 
     def _look_up(self, key: str | int) -> tuple[float, tuple[int, ...]]:
         """Table weight of a token and its dimension in each segment."""

@@ -20,7 +20,7 @@ from numba import njit
 
 from kernels.cpu.heap import push, sort_best_first
 
-CACHE_KEY = 6
+CACHE_KEY = 7
 """Raise when ``kernels.cpu.heap`` changes: numba's cache looks at this file only."""
 
 LOOK_UP_COST = 24
@@ -250,7 +250,8 @@ def search_segment(  # type: ignore[no-untyped-def]
             elif form[t] == -1:
                 begin = last[t]
                 end = begin
-                stop = posting_start[dimension + 1]
+                # However damaged the file, a window's postings fit the room for candidates.
+                stop = min(posting_start[dimension + 1], begin + window_size)
                 shift = rare_start[dimension] - posting_start[dimension]
                 while end < stop and rare_windows[end + shift] == window:
                     end += 1

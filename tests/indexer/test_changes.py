@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from encoders.base import CorpusStatistics, Document
 from encoders.bm25 import BM25Encoder
+from indexer import generation
 from indexer.builder import add_documents, build, build_index, delete_documents
 from indexer.corpus.records import CorpusRecord, RejectLog, RejectReason
 from indexer.format.manifest import read_manifest
@@ -54,8 +55,13 @@ def records(batch: Iterable[Document]) -> list[CorpusRecord]:
 
 
 def fresh_build(index: Path, output: Path, survivors: Iterable[Document]) -> Path:
-    """A build under the specs and settings of another index."""
+    """A build under the specs, scales and settings of another index."""
     manifest = read_manifest(index)
+    scales = {
+        f"{space}.{part.name}": part.scale
+        for space, entry in manifest.spaces.items()
+        for part in entry.parts
+    }
     spaces = {}
     for name, parts in reopen_spaces(manifest.spaces).items():
         encoders = [PinnedBM25(part.encoder.settings) for part in parts]
@@ -63,13 +69,15 @@ def fresh_build(index: Path, output: Path, survivors: Iterable[Document]) -> Pat
             SpacePart(part.expression, encoder)
             for part, encoder in zip(parts, encoders, strict=True)
         )
-    build_index(
-        records(survivors),
-        output,
-        spaces,
-        settings=BuildSettings.model_validate(manifest.settings),
-        fields=manifest.fields,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generation, "choose_scales", lambda *_: scales)
+        build_index(
+            records(survivors),
+            output,
+            spaces,
+            settings=BuildSettings.model_validate(manifest.settings),
+            fields=manifest.fields,
+        )
     return output
 
 
