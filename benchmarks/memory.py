@@ -176,7 +176,12 @@ def main() -> None:
         markdown_table(
             ["", "measured", "bar", "holds"],
             (
-                [name, f"{value:.3g}", BARS[name], "yes" if value < BARS[name] else "no"]
+                [
+                    name,
+                    f"{value:.0f}" if value > 10 else f"{value:.2f}",
+                    BARS[name],
+                    "yes" if value < BARS[name] else "no",
+                ]
                 for name, value in figures.items()
             ),
         )

@@ -25,7 +25,7 @@ from scipy.sparse import csr_matrix
 from benchmarks.recording import RecordingEncoder
 from benchmarks.reporting import markdown_table, write_result
 from encoders.base import CorpusStatistics, Document, SparseRows
-from encoders.bm25 import BM25Encoder
+from encoders.bm25 import BM25Encoder, BM25Settings
 from encoders.expression import PartExpression
 from encoders.query.analyzer import create_analyzer
 from encoders.query.idf import idf
@@ -70,7 +70,7 @@ class FloatWords:
         counts = Counter(t for t in self._analyzer.tokens(query) if t in self._numbers)
         numbers = [self._numbers[term] for term in counts]
         weights = self._idf[numbers].astype(np.float64) * list(counts.values())
-        return self._columns[:, numbers] @ weights
+        return np.asarray(self._columns[:, numbers] @ weights)
 
 
 class FloatLearned:
@@ -92,7 +92,7 @@ class FloatLearned:
     def scores(self, query: str) -> NDArray[np.float64]:
         """float64[documents]."""
         numbers = list(dict.fromkeys(self._tokenizer.ids(query)))
-        return self._columns[:, numbers] @ self._table[numbers]
+        return np.asarray(self._columns[:, numbers] @ self._table[numbers])
 
 
 def matrix(rows: SparseRows, size: int) -> csr_matrix:
@@ -110,7 +110,7 @@ def ranking(scores: NDArray[np.float64], doc_ids: Sequence[str], k: int) -> list
 def measure(dataset: Dataset, checkpoint: str | None, index: Path) -> dict[str, Any]:
     """Figures of each system on one collection."""
     documents = list(dataset.documents())
-    words = create_encoder(WORDS)
+    words = BM25Encoder(BM25Settings(analyzer="english"))
     parts = [SpacePart(PartExpression(1.0, WORDS), words)]
     if checkpoint is not None:
         learned = RecordingEncoder(create_encoder(LEARNED, checkpoint))
