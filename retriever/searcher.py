@@ -35,7 +35,7 @@ class Searcher:
     order of arrival. Safe to share between threads: a search runs against the snapshot that it
     started with, and holds no lock.
 
-    >>> from indexer.build import build
+    >>> from indexer.builder import build
     >>> from encoders.base import Document
     >>> _ = build([Document("a", "A red apple"), Document("b", "A green pear")], "fruit.winnow")
     >>> with Searcher("fruit.winnow") as searcher:
