@@ -6,7 +6,7 @@ peers are handed Winnow's tokens, so that theirs is not counted. Stop words are 
 of the table and removed in the other. Reported: mean of per-query medians over the passes, tail
 of the same, and the ratio of means with a 95 % paired bootstrap interval over queries.
 
-    python benchmarks/bm25_query_speed.py --data ../shared/data --work scratch/bm25
+    python -m benchmarks.bm25_query_speed --data ../shared/data --work scratch/bm25
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import os
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import machine_and_versions
+from benchmarks.reporting import write_result
 from encoders.query.analyzer import create_analyzer
 
 HERE = Path(__file__).parent
@@ -86,19 +86,15 @@ def prepare(data: Path, work: Path, count: int) -> list[str]:
     return questions
 
 
-def build_ours(data: Path, work: Path) -> dict[str, float]:
-    """Builds our index per variant through the command line; seconds."""
-    seconds = {}
+def build_ours(data: Path, work: Path) -> None:
+    """Builds our index per variant through the command line, where it is not there yet."""
     for variant, name in VARIANTS.items():
         index = work / f"{variant}.winnow"
-        begin = time.perf_counter()
         if not index.exists():
             corpus = data / "wiki_passages"
             command = [sys.executable, "-m", "indexer", "build", str(corpus), "-o", str(index)]
             command += ["--encoder", f"{name}-bm25", "--no-split", "-q"]
             subprocess.run(command, check=True)
-        seconds[variant] = time.perf_counter() - begin
-    return seconds
 
 
 def bootstrap_ratio(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
@@ -122,9 +118,9 @@ def main() -> None:
     work = arguments.work
     work.mkdir(parents=True, exist_ok=True)
     prepare(arguments.data, work, arguments.queries)
-    build_seconds = build_ours(arguments.data, work)
-    report: dict = {"machine": describe_machine(), "command": sys.argv, "variants": {}}
-    print(f"machine: {report['machine']}")
+    build_ours(arguments.data, work)
+    variants: dict[str, dict] = {}
+    print(f"machine: {machine_and_versions()}")
     header = "| stop words | engine | mean us | p50 | p95 | p99 | winnow/engine (95 %) |"
     print(f"{header}\n|---|---|---|---|---|---|---|")
     for variant in VARIANTS:
@@ -140,7 +136,7 @@ def main() -> None:
             for name, engine in engines.items():
                 passes[name].append(engine.ask(command="pass", k=arguments.k)["times"])
         medians = {name: np.median(rows, axis=0) / 1000 for name, rows in passes.items()}
-        result: dict = {"winnow_build_seconds": build_seconds[variant]}
+        result: dict = {}
         for name, engine in engines.items():
             times = medians[name]
             ratio = bootstrap_ratio(medians["winnow"], times) if name != "winnow" else None
@@ -159,10 +155,8 @@ def main() -> None:
                 **engine.ask(command="info"),
             }
             engine.close()
-        report["variants"][variant] = result
-    if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(report, indent=1))
+        variants[variant] = result
+    write_result(arguments.output, {"variants": variants})
 
 
 if __name__ == "__main__":

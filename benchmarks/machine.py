@@ -1,25 +1,18 @@
-"""The machine and the versions behind a figure."""
+"""The machine and the versions behind a figure, as ``eval`` describes them, peers included."""
 
 from __future__ import annotations
 
-import os
-import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+
+from eval.machine import describe_machine, package_versions
+
+PEERS = ("bm25s", "tantivy")
 
 
-def describe_machine() -> dict[str, str | int]:
-    """Processor, vector instructions, cores, and versions of what decides speed."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    models = [line.partition(":")[2].strip() for line in info.splitlines() if "model name" in line]
-    names = ("avx512f", "avx2", "asimd")
-    result: dict[str, str | int] = {
-        "processor": models[0] if models else platform.processor(),
-        "instructions": next((name for name in names if name in info), "unknown"),
-        "cores": os.cpu_count() or 1,
-        "python": platform.python_version(),
-    }
-    for package in ("winnow-search", "numpy", "numba", "pyarrow", "bm25s", "tantivy", "torch"):
+def machine_and_versions() -> dict[str, str | int]:
+    """Processor, vector instructions, cores, system, and versions of packages."""
+    result: dict[str, str | int] = {**describe_machine().model_dump(), **package_versions()}
+    for package in PEERS:
         try:
             result[package] = version(package)
         except PackageNotFoundError:

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe_machine
-from eval.machine import package_versions
+from benchmarks.machine import machine_and_versions
 
 
 def provenance() -> dict[str, Any]:
@@ -20,7 +19,7 @@ def provenance() -> dict[str, Any]:
     return {
         "command": " ".join(["python -m", f"benchmarks.{script}", *arguments[1:]]),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": {**describe_machine(), **package_versions()},
+        "machine": machine_and_versions(),
     }
 
 

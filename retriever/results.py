@@ -53,7 +53,8 @@ class Hit:
         doc_id: The user's identifier.
         score: Sum of query weight times document weight of its best passage.
         rank: 1 for the best document.
-        passage: (start, end) character offsets of the best passage in the document's text.
+        passage: (start, end) character offsets of the best passage in the document's text;
+            ``None`` where no document was split, and the passage is the document.
         explanation: Contributions, largest first; only with ``explain=True``.
         snippets: Matched text; only with ``highlight=True``.
     """

@@ -260,9 +260,9 @@ def _hit(
     segment = snapshot.segments[passage.segment]
     doc_id = segment.doc_ids[passage.doc_num]
     score = passage.score / query.factor
-    if not (explain or highlight or segment.passage_span is not None):
-        return Hit(doc_id, score, rank_number)
-    span = snapshot.passage(passage.segment, passage.row)
+    span = None
+    if segment.passage_span is not None:
+        span = snapshot.passage(passage.segment, passage.row)
     explanation: tuple[TermContribution, ...] | None = None
     snippets: tuple[Snippet, ...] | None = None
     if explain or highlight:
@@ -276,6 +276,7 @@ def _hit(
             )
             for name, part in view.parts.items()
         }
-        text = store.text(passage.doc_num)[slice(*span)]
+        text = store.text(passage.doc_num)
+        text = text[slice(*span)] if span else text
         snippets = highlight_passage(store.title(passage.doc_num), text, terms)
     return Hit(doc_id, score, rank_number, span, explanation if explain else None, snippets)

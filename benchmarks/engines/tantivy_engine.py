@@ -55,7 +55,7 @@ def main() -> None:
     info = {
         "version": version("tantivy"),
         "segments": searcher.num_segments,
-        "build_seconds": seconds,
+        "build_seconds": seconds if fresh else None,
         "index_bytes": size,
     }
     protocol.serve(json.loads(queries.read_text()), search, info)

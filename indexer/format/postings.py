@@ -88,9 +88,19 @@ class Postings:
         """Impact of one dimension in one row, 0 if it has none."""
         if int(self.directory[dimension]) <= -2:
             return int(self.columns[-2 - int(self.directory[dimension]), row])
-        rows, impacts = self.postings(dimension)
-        at = int(np.searchsorted(rows, row))
-        return int(impacts[at]) if at < len(rows) and rows[at] == row else 0
+        first, last = int(self.posting_start[dimension]), int(self.posting_start[dimension + 1])
+        form = int(self.directory[dimension])
+        window = row >> self.window_bits
+        if form == RARE:
+            begin = int(self.rare_start[dimension])
+            windows = self.rare_windows[begin : begin + last - first]
+            start, end = np.searchsorted(windows, [window, window + 1]).tolist()
+        else:
+            start, end = self.window_start[form, window : window + 2].tolist()
+        first, last = first + start, first + end
+        local = row & ((1 << self.window_bits) - 1)
+        at = first + int(np.searchsorted(self.local_ids[first:last], local))
+        return int(self.impacts[at]) if at < last and self.local_ids[at] == local else 0
 
     @property
     def posting_count(self) -> int:
