@@ -47,6 +47,7 @@ def query_answer(results: Results, searcher: SearcherLike, fields: Sequence[str]
         documents = searcher.documents([hit.doc_id for hit in results.hits])
     return QueryAnswer(
         took_ms=round(results.took_ms, 3),
+        exact=results.exact,
         total=TotalCount(value=results.total.value, relation=results.total.relation),
         hits=[
             _ranked_document(hit, document, fields)

@@ -79,6 +79,7 @@ class QueryAnswer(Answer):
     """Hits of one query of a batch."""
 
     took_ms: float
+    exact: bool
     total: TotalCount
     hits: list[RankedDocument]
 

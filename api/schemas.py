@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from api.settings import ServeSettings
 from api.vectors import MAX_WEIGHT, VECTOR_SCHEMA, parse_vector
+from kernels.cpu.search import Approximation
 from retriever.query import SparseVector
 
 
@@ -84,6 +85,14 @@ class SearchOptions(BaseModel):
         False, description="Count all matching documents exactly, which may take longer."
     )
 
+    posting_budget: int = Field(
+        0,
+        ge=0,
+        le=2**40,
+        description="Stop scoring after about this many postings, most promising passages first: "
+        "a bound on the time of a query, whose answer is no longer exact. 0: exact.",
+    )
+
     @field_validator("top_k")
     @classmethod
     def _top_k_within_limit(cls, top_k: int, info: ValidationInfo) -> int:
@@ -109,6 +118,7 @@ class SearchOptions(BaseModel):
             "explain": self.explain,
             "highlight": self.highlight,
             "count_total": self.count_total,
+            "approximation": Approximation(posting_budget=self.posting_budget),
         }
 
 

@@ -72,6 +72,7 @@ def _search(served: ServedIndex, wanted: SearchRequest) -> Response:
     answer, generation = _read_hits(served, read)
     return SearchAnswer(
         took_ms=answer.took_ms,
+        exact=answer.exact,
         total=answer.total,
         hits=answer.hits,
         index=IndexReference(name=served.name, generation=generation),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from kernels.cpu.search import EXACT, Approximation
 from retriever.query import SparseVector
 from retriever.results import Results, StoredDocument
 
@@ -29,6 +30,7 @@ class SearcherLike(Protocol):
         explain: bool = False,
         highlight: bool = False,
         count_total: bool = False,
+        approximation: Approximation = EXACT,
     ) -> Results:
         """Answers one query."""
 

@@ -11,6 +11,7 @@ from typing import TextIO
 import click
 
 from indexer.commands.text_input import read_lines
+from kernels.cpu.search import Approximation
 from retriever.results import Hit, Results
 from retriever.run import run_lines
 from retriever.searcher import Searcher, open_index
@@ -39,7 +40,13 @@ from retriever.searcher import Searcher, open_index
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Threads for --queries.",
+    help="Queries at a time with --queries; else threads for the one query.",
+)
+@click.option(
+    "--posting-budget",
+    type=click.IntRange(0),
+    default=0,
+    help="Stop after so many postings, most promising rows first: fast, but no longer exact.",
 )
 def search(
     index: Path,
@@ -54,6 +61,7 @@ def search(
     as_json: bool,
     queries: TextIO | None,
     threads: int,
+    posting_budget: int,
 ) -> None:
     """Search an index.
 
@@ -65,6 +73,7 @@ def search(
         "filter": _json(condition),
         "min_score": min_score,
         "offset": offset,
+        "approximation": Approximation(posting_budget=posting_budget),
     }
     if bool(query) == (queries is not None):
         raise click.UsageError("give a query in words, or many with --queries FILE.")
@@ -80,6 +89,7 @@ def search(
             explain=explain or not as_json,
             highlight=not as_json,
             count_total=not as_json,
+            threads=threads,
             **options,  # type: ignore[arg-type]
         )
         if as_json:

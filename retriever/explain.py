@@ -22,20 +22,19 @@ def explain(
         for name, part in space.parts.items()
     }
     result = []
-    for term, weight in zip(query.terms, query.weights.tolist(), strict=True):
+    for term in query.terms:
         if term.dimensions[segment] < 0:
             continue
         impact = postings.impact(term.dimensions[segment], row)
         if impact:
             document_weight = impact * term.scale
-            contribution = weight * impact / query.factor
             result.append(
                 TermContribution(
                     term=term.term,
                     part=term.part,
-                    query_weight=contribution / document_weight,
+                    query_weight=term.weight,
                     document_weight=document_weight,
-                    contribution=contribution,
+                    contribution=term.weight * document_weight,
                     word=words[term.part].get(term.term),
                 )
             )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.cpu.search import LARGEST_SCORE
 from retriever.errors import QueryError
 
 MAX_IMPACT = 255
@@ -23,9 +24,6 @@ SMALLEST_PRODUCT = 1e-200
 
 LARGEST_PRODUCT = 1e200
 """Above this a sum of weights or a score may overflow."""
-
-LARGEST_SCORE = 2**53
-"""No score exceeds it, so that integer scores turn into floats without rounding."""
 
 
 @dataclass(frozen=True)
@@ -90,27 +88,35 @@ class IntegerQuery:
 
     Attributes:
         terms: Terms of positive weight.
-        weights: int64[q], ``rint(weight * scale * factor)``, at least 1.
+        weights: int64[q], ``rint(weight * scale * factor)``, at least 1: they decide the order.
+        products: float64[q], ``weight * scale``: the score that is shown is their sum.
         factor: Integer score of a float score of 1.
     """
 
     terms: tuple[QueryTerm, ...]
     weights: NDArray[np.int64]
+    products: NDArray[np.float64]
     factor: float
+
+    @property
+    def rounding(self) -> int:
+        """By how much an integer score may differ from ``factor`` times the one shown."""
+        return MAX_IMPACT * len(self.terms) + 1
 
 
 def integer_query(terms: Sequence[QueryTerm]) -> IntegerQuery:
     """Rounds query weights once, so that every sum of them is exact.
 
-    The factor is the largest that keeps the highest possible score within ``LARGEST_SCORE``: the
-    rounding then shifts no score by more than about one part in 10^12.
+    The factor is the largest that keeps the highest possible score within ``LARGEST_SCORE``. The
+    rounding then shifts a score by about one part in 10^7 of the highest possible one: documents
+    that differ by less may change places, which :attr:`IntegerQuery.products` does not undo.
 
     Raises:
         QueryError: A weight is too large for floats to add up.
     """
     kept = tuple(term for term in terms if term.weight * term.scale > SMALLEST_PRODUCT)
     if not kept:
-        return IntegerQuery((), np.zeros(0, dtype=np.int64), 1.0)
+        return IntegerQuery((), np.zeros(0, np.int64), np.zeros(0, np.float64), 1.0)
     # Plain Python: for the few terms of a query it is faster than arrays.
     products = [term.weight * term.scale for term in kept]
     if max(products) > LARGEST_PRODUCT:
@@ -123,4 +129,4 @@ def integer_query(terms: Sequence[QueryTerm]) -> IntegerQuery:
     room = LARGEST_SCORE / MAX_IMPACT - 2 * len(kept)
     factor = room / sum(products)
     weights = [round(product * factor) or 1 for product in products]
-    return IntegerQuery(kept, np.array(weights, dtype=np.int64), factor)
+    return IntegerQuery(kept, np.array(weights, np.int64), np.array(products), factor)

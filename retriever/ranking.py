@@ -3,24 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.cpu.search import EXACT, Approximation
 from retriever.query import IntegerQuery
 from retriever.snapshot import Snapshot
 from retriever.space import SpaceView
 
 
-class RankedPassage(NamedTuple):
-    """The best passage of a document."""
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Documents by their best passages, best first; arrays of the same length.
 
-    score: int
-    ordinal: int
-    segment: int
-    row: int
-    doc_num: int
+    Attributes:
+        scores: int64 integer scores.
+        ordinals: uint64 order of arrival of the documents.
+        arrivals: int64 position of arrival of the passages in their segment.
+        segments: int64 number of the segment.
+        rows: int64 row of the passage in it.
+        doc_nums: int64 number of the document in it.
+    """
+
+    scores: NDArray[np.int64]
+    ordinals: NDArray[np.uint64]
+    arrivals: NDArray[np.int64]
+    segments: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    doc_nums: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, chosen: slice | NDArray) -> Ranking:
+        """Some of them."""
+        return Ranking(
+            self.scores[chosen],
+            self.ordinals[chosen],
+            self.arrivals[chosen],
+            self.segments[chosen],
+            self.rows[chosen],
+            self.doc_nums[chosen],
+        )
+
+
+def _join(first: Ranking, second: Ranking) -> Ranking:
+    """Both, by score, then by order of arrival."""
+    both = Ranking(
+        np.concatenate([first.scores, second.scores]),
+        np.concatenate([first.ordinals, second.ordinals]),
+        np.concatenate([first.arrivals, second.arrivals]),
+        np.concatenate([first.segments, second.segments]),
+        np.concatenate([first.rows, second.rows]),
+        np.concatenate([first.doc_nums, second.doc_nums]),
+    )
+    return both.take(np.lexsort((both.arrivals, both.ordinals, -both.scores)))
+
+
+_NOTHING = np.zeros(0, dtype=np.int64)
+
+NO_RANKING = Ranking(_NOTHING, np.zeros(0, dtype=np.uint64), _NOTHING, _NOTHING, _NOTHING, _NOTHING)
 
 
 def rank(
@@ -30,7 +74,9 @@ def rank(
     k: int,
     alive: Sequence[NDArray[np.uint8]],
     threshold: int = 0,
-) -> list[RankedPassage]:
+    approximation: Approximation = EXACT,
+    threads: int = 1,
+) -> Ranking:
     """The best ``k`` documents: by score, then by order of arrival.
 
     Args:
@@ -40,17 +86,21 @@ def rank(
         k: Most documents.
         alive: Per segment uint8 per row, 0 excludes; empty excludes none.
         threshold: Only scores above it.
+        approximation: What may be left out, over all segments.
+        threads: Threads per segment.
     """
     rows = sum(segment.entry.row_count for segment in snapshot.segments)
     wanted = min(k, rows)
     while wanted:
-        passages, exhausted = _rank_passages(snapshot, space, query, wanted, alive, threshold)
+        passages, exhausted = _rank_passages(
+            snapshot, space, query, wanted, alive, threshold, approximation, threads
+        )
         best = _best_per_document(passages) if snapshot.is_split else passages
         if len(best) >= k or exhausted or wanted == rows:
-            return best[:k]
+            return best.take(slice(k))
         # Several passages of one document took each other's places: ask for more.
         wanted = min(2 * wanted, rows)
-    return []
+    return NO_RANKING
 
 
 def _rank_passages(
@@ -60,39 +110,43 @@ def _rank_passages(
     k: int,
     alive: Sequence[NDArray[np.uint8]],
     threshold: int,
-) -> tuple[list[RankedPassage], bool]:
+    approximation: Approximation,
+    threads: int,
+) -> tuple[Ranking, bool]:
     """The best ``k`` passages, and whether there are no more."""
-    found: list[RankedPassage] = []
+    found = NO_RANKING
     exhausted = True
+    row_count = sum(segment.entry.row_count for segment in snapshot.segments)
     for number, segment in enumerate(snapshot.segments):
         if len(found) >= k:
             # A later segment may still tie with the k-th passage and have arrived before it.
-            threshold = max(threshold, found[k - 1].score - 1)
-        scores, rows = space.search_segment(number, query, k, alive[number], threshold)
+            threshold = max(threshold, int(found.scores[k - 1]) - 1)
+        share = segment.entry.row_count / row_count
+        scores, rows = space.search_segment(
+            number, query, k, alive[number], threshold, approximation.share(share), threads
+        )
         if len(rows) >= k:
             exhausted = False
         doc_nums = rows if segment.passage_doc is None else segment.passage_doc[rows]
-        columns = (scores, segment.ordinals[doc_nums], rows, doc_nums)
-        found += [
-            RankedPassage(score, ordinal, number, row, doc_num)
-            for score, ordinal, row, doc_num in zip(*(c.tolist() for c in columns), strict=True)
-        ]
-        if number:
-            found.sort(key=lambda passage: (-passage.score, passage.ordinal, passage.row))
-            if len(found) > k:
-                exhausted = False
-                del found[k:]
+        arrivals = rows if segment.row_arrival is None else segment.row_arrival[rows]
+        here = Ranking(
+            scores,
+            segment.ordinals[doc_nums],
+            arrivals.astype(np.int64),
+            np.full(len(rows), number),
+            rows,
+            doc_nums.astype(np.int64),
+        )
+        found = _join(found, here) if len(found) else here
+        if len(found) > k:
+            exhausted = False
+            found = found.take(slice(k))
     return found, exhausted
 
 
-def _best_per_document(passages: Sequence[RankedPassage]) -> list[RankedPassage]:
-    seen: set[int] = set()
-    best = []
-    for passage in passages:
-        if passage.ordinal not in seen:
-            seen.add(passage.ordinal)
-            best.append(passage)
-    return best
+def _best_per_document(passages: Ranking) -> Ranking:
+    _, first = np.unique(passages.ordinals, return_index=True)
+    return passages.take(np.sort(first))
 
 
 def count_documents(

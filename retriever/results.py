@@ -77,11 +77,19 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Ranked hits of one query, best first."""
+    """Ranked hits of one query, best first.
+
+    Attributes:
+        hits: The hits.
+        total: How many documents match.
+        took_ms: Milliseconds from query to hits.
+        exact: Whether nothing was left out; ``False`` under an ``Approximation``.
+    """
 
     hits: tuple[Hit, ...]
     total: Total
     took_ms: float
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)

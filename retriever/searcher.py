@@ -14,16 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.format.manifest import read_manifest
+from kernels.cpu.search import EXACT, Approximation
 from retriever.description import IndexDescription, describe
 from retriever.errors import DocumentNotFoundError, QueryError
-from retriever.explain import explain as explain_passage
 from retriever.filters import document_mask
-from retriever.highlight import highlight as highlight_passage
+from retriever.hits import described, doc_ids_of, plain_hits, shown_scores
 from retriever.query import IntegerQuery, SparseVector, integer_query
-from retriever.ranking import RankedPassage, count_documents, rank
-from retriever.results import Hit, Results, Snippet, StoredDocument, TermContribution, Total
+from retriever.ranking import NO_RANKING, count_documents, rank
+from retriever.results import Results, StoredDocument, Total
 from retriever.snapshot import Snapshot, open_snapshot
-from retriever.space import SpaceView
 
 MAX_K = 1 << 24
 
@@ -83,6 +82,8 @@ class Searcher:
         explain: bool = False,
         highlight: bool = False,
         count_total: bool = False,
+        approximation: Approximation = EXACT,
+        threads: int = 1,
     ) -> Results:
         """The best documents for a query.
 
@@ -97,6 +98,8 @@ class Searcher:
             explain: Give each term's share of the score.
             highlight: Give snippets with matches.
             count_total: Count all matching documents, at the cost of reading all postings.
+            approximation: Limits that trade recall for time; results are exact without them.
+            threads: Threads that share this query, which pays for heavy ones.
 
         Raises:
             QueryError: An option is out of range; its subclasses name unknown spaces, parts and
@@ -108,21 +111,59 @@ class Searcher:
         view = snapshot.space(space)
         terms = integer_query(view.terms(query, part_weights))
         alive = snapshot.alive if filter is None else _filtered(snapshot, filter)
-        ranked: list[RankedPassage] = []
+        ranked = NO_RANKING
         wanted = offset + k if k else 0
         if terms.terms and wanted:
-            threshold = 0 if min_score is None else _threshold(min_score, terms.factor)
-            ranked = rank(snapshot, view, terms, wanted, alive, threshold)
-        hits = tuple(
-            _hit(snapshot, view, terms, passage, number + 1, explain, highlight)
-            for number, passage in enumerate(ranked[offset:], offset)
-        )
+            threshold = 0 if min_score is None else _threshold(min_score, terms)
+            ranked = rank(snapshot, view, terms, wanted, alive, threshold, approximation, threads)
+        scores = shown_scores(view, terms, ranked)
+        if min_score is not None:
+            high = scores >= min_score
+            ranked, scores = ranked.take(high), scores[high]
+        shown = ranked.take(slice(offset, None))
+        hits = plain_hits(snapshot, shown, scores[offset:], offset)
+        if explain or highlight:
+            hits = [
+                described(snapshot, view, terms, hit, segment, row, explain, highlight)
+                for hit, segment, row in zip(
+                    hits, shown.segments.tolist(), shown.rows.tolist(), strict=True
+                )
+            ]
         if count_total and terms.terms:
             total = Total(count_documents(snapshot, view, terms, alive), "eq")
         else:
-            complete = not terms.terms or (len(ranked) < wanted and min_score is None)
+            complete = not terms.terms or (
+                len(ranked) < wanted and min_score is None and approximation.is_exact
+            )
             total = Total(len(ranked), "eq" if complete else "gte")
-        return Results(hits, total, 1000 * (time.perf_counter() - started))
+        took = 1000 * (time.perf_counter() - started)
+        return Results(tuple(hits), total, took, approximation.is_exact)
+
+    def rank(
+        self,
+        query: str | SparseVector,
+        k: int = 10,
+        *,
+        space: str | None = None,
+        part_weights: Mapping[str, float] | None = None,
+    ) -> tuple[list[str], NDArray[np.float64]]:
+        """Ids and scores alone, best first: for runs of many hits per query.
+
+        Args:
+            query: Text, or a sparse vector.
+            k: Most hits.
+            space: Name of a space; the index's default one otherwise.
+            part_weights: Weights of parts in place of the index's own.
+
+        Raises:
+            QueryError: As for :meth:`search`.
+        """
+        _check(query, k, 0, None)
+        snapshot = self._snapshot
+        view = snapshot.space(space)
+        terms = integer_query(view.terms(query, part_weights))
+        ranked = rank(snapshot, view, terms, k, snapshot.alive) if terms.terms else NO_RANKING
+        return doc_ids_of(snapshot, ranked), shown_scores(view, terms, ranked)
 
     def search_batch(
         self,
@@ -137,7 +178,7 @@ class Searcher:
         Args:
             queries: Texts or vectors.
             k: Most hits per query.
-            threads: Queries at a time.
+            threads: Queries at a time, each on one thread.
             **options: As for :meth:`search`.
         """
         if threads <= 1 or len(queries) < 2:
@@ -225,10 +266,10 @@ def _check(query: object, k: object, offset: object, min_score: object) -> None:
         raise QueryError(f"min_score must be a finite number, got {min_score!r:.80}.")
 
 
-def _threshold(min_score: float, factor: float) -> int:
-    """The integer score just below the lowest that counts."""
-    lowest = min(max(min_score * factor, 0.0), 2.0**62)
-    return max(0, int(np.ceil(lowest)) - 1)
+def _threshold(min_score: float, query: IntegerQuery) -> int:
+    """An integer score below all that count, whatever the rounding."""
+    lowest = min(max(min_score * query.factor, 0.0), 2.0**62)
+    return max(0, int(lowest) - query.rounding)
 
 
 def _filtered(snapshot: Snapshot, condition: Mapping[str, Any]) -> list[NDArray[np.uint8]]:
@@ -246,37 +287,3 @@ def _filtered(snapshot: Snapshot, condition: Mapping[str, Any]) -> list[NDArray[
             rows = rows & snapshot.alive[number]
         alive.append(np.ascontiguousarray(rows))
     return alive
-
-
-def _hit(
-    snapshot: Snapshot,
-    view: SpaceView,
-    query: IntegerQuery,
-    passage: RankedPassage,
-    rank_number: int,
-    explain: bool,
-    highlight: bool,
-) -> Hit:
-    segment = snapshot.segments[passage.segment]
-    doc_id = segment.doc_ids[passage.doc_num]
-    score = passage.score / query.factor
-    span = None
-    if segment.passage_span is not None:
-        span = snapshot.passage(passage.segment, passage.row)
-    explanation: tuple[TermContribution, ...] | None = None
-    snippets: tuple[Snippet, ...] | None = None
-    if explain or highlight:
-        explanation = explain_passage(snapshot, view, query, passage.segment, passage.row)
-    if highlight:
-        store = segment.documents
-        terms = {
-            name: (
-                part.analyzer,
-                {c.term: c.contribution for c in explanation or () if c.part == name},
-            )
-            for name, part in view.parts.items()
-        }
-        text = store.text(passage.doc_num)
-        text = text[slice(*span)] if span else text
-        snippets = highlight_passage(store.title(passage.doc_num), text, terms)
-    return Hit(doc_id, score, rank_number, span, explanation if explain else None, snippets)

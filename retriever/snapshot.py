@@ -85,9 +85,10 @@ class Snapshot:
 
     def passage(self, segment: int, row: int) -> tuple[int, int]:
         """(start, end) of a passage in its document's text."""
-        spans = self.segments[segment].passage_span
+        reader = self.segments[segment]
+        spans = reader.passage_span
         if spans is None:
-            return 0, len(self.segments[segment].documents.text(row))
+            return 0, len(reader.documents.text(reader.document_of(row)))
         start, end = np.asarray(spans[row][:2]).tolist()
         return start, end
 

@@ -17,7 +17,8 @@ from encoders.query.tokenizer import WordPieceTokenizer
 from indexer.format.arrays import read_array
 from indexer.format.manifest import PartEntry, SpaceEntry
 from indexer.format.segment import Segment
-from kernels.cpu.search import search_postings
+from kernels.cpu.lookup import score_rows
+from kernels.cpu.search import EXACT, Approximation, search_postings
 from retriever.errors import QueryError, UnknownPartError
 from retriever.query import IntegerQuery, QueryTerm, SparseVector
 
@@ -152,6 +153,7 @@ class SpaceView:
             part.name: SpacePartView(index, name, part, segments, rows) for part in entry.parts
         }
         self.postings = [segment.spaces[name].postings for segment in segments]
+        self._orders = [(segment.row_arrival, segment.row_of_arrival) for segment in segments]
 
     def terms(
         self, query: str | SparseVector, part_weights: Mapping[str, float] | None = None
@@ -192,7 +194,8 @@ class SpaceView:
         """Loads or compiles the kernel that searches will run."""
         for postings in self.postings[:1]:
             used = np.flatnonzero(postings.max_impact)[:1]
-            search_postings(postings, used, np.ones(len(used), dtype=np.int64), 1)
+            _, rows = search_postings(postings, used, np.ones(len(used), dtype=np.int64), 1)
+            score_rows(postings.layout, used, np.ones(len(used)), rows)
 
     def search_segment(
         self,
@@ -201,8 +204,10 @@ class SpaceView:
         k: int,
         alive: NDArray[np.uint8],
         threshold: int = 0,
+        approximation: Approximation = EXACT,
+        threads: int = 1,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The best ``k`` rows of a segment: scores and rows, best first.
+        """The best ``k`` rows of a segment: scores and rows, best first, ties by arrival.
 
         Args:
             number: Position of the segment.
@@ -210,8 +215,31 @@ class SpaceView:
             k: At least 1.
             alive: uint8 per row, 0 excludes; empty excludes none.
             threshold: Only scores above it.
+            approximation: What may be left out of this segment.
+            threads: Threads that share the segment.
         """
         known = [i for i, term in enumerate(query.terms) if term.dimensions[number] >= 0]
         dimensions = np.array([query.terms[i].dimensions[number] for i in known], dtype=np.int64)
         weights = query.weights if len(known) == len(query.terms) else query.weights[known]
-        return search_postings(self.postings[number], dimensions, weights, k, alive, threshold)
+        return search_postings(
+            self.postings[number],
+            dimensions,
+            weights,
+            k,
+            alive,
+            threshold,
+            *self._orders[number],
+        )
+
+    def scores(
+        self, number: int, query: IntegerQuery, rows: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """float64[n] scores of rows of a segment, to the precision of the weights.
+
+        Args:
+            number: Position of the segment.
+            query: Its float weights count here.
+            rows: int64[n].
+        """
+        dimensions = np.array([term.dimensions[number] for term in query.terms], dtype=np.int64)
+        return score_rows(self.postings[number].layout, dimensions, query.products, rows)

@@ -1,78 +1,91 @@
-"""A bounded heap of the best (score, row) pairs, for use inside other kernels.
+"""The best keys seen so far, for use inside other kernels.
 
-Order: a higher score is better; of equal scores the lower row is better. The worst kept pair is
-at the root. Numba inlines these functions into their callers and caches them by the *calling*
-file: a change here must touch ``CACHE_KEY`` in ``kernels.cpu.scoring``.
+A key is one integer that orders hits: the score in the upper 32 bits, the complement of the
+position of arrival in the lower ones, so that a larger key is better and of equal scores the row
+that arrived first. Few keys are kept in a heap with the worst at the root; many in a buffer of
+twice the room that is cut back to the best by quickselect, which costs less per key.
+
+Numba inlines these functions into their callers and caches them by the *calling* file: see
+``HELPERS`` in ``kernels.cpu.scoring``.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
+
+LOWER = 0xFFFFFFFF
+"""The bits of a key that hold the complement of the position of arrival."""
 
 
 @njit(nogil=True, inline="always")
-def worse(score_a, row_a, score_b, row_b):  # type: ignore[no-untyped-def]
-    """Whether pair a ranks below pair b."""
-    return score_a < score_b or (score_a == score_b and row_a > row_b)
+def make_key(score, position):  # type: ignore[no-untyped-def]
+    """int64 key of a score in 0..2^31 - 1 and a position of arrival in 0..2^32 - 1."""
+    return (np.int64(score) << 32) | (LOWER - np.int64(position))
 
 
 @njit(nogil=True)
-def push(scores, rows, size, capacity, score, row):  # type: ignore[no-untyped-def]
-    """Offers a pair to the heap and returns the new size.
+def push(keys, size, capacity, key):  # type: ignore[no-untyped-def]
+    """Offers a key to the heap and returns the new size.
 
     Args:
-        scores: int64[capacity] heap storage.
-        rows: int64[capacity] heap storage.
-        size: Pairs kept so far.
-        capacity: Most pairs to keep, at least 1.
-        score: Score of the new pair.
-        row: Row of the new pair.
+        keys: int64[>= capacity] heap storage.
+        size: Keys kept so far.
+        capacity: Most keys to keep, at least 1.
+        key: The new key.
     """
     if size < capacity:
         at = size
         while at > 0:
             parent = (at - 1) >> 1
-            if not worse(score, row, scores[parent], rows[parent]):
+            if key >= keys[parent]:
                 break
-            scores[at] = scores[parent]
-            rows[at] = rows[parent]
+            keys[at] = keys[parent]
             at = parent
-        scores[at] = score
-        rows[at] = row
+        keys[at] = key
         return size + 1
-    if worse(score, row, scores[0], rows[0]):
-        return size
-    _sift_down(scores, rows, capacity, score, row)
+    if key > keys[0]:
+        at = 0
+        while True:
+            child = 2 * at + 1
+            if child >= capacity:
+                break
+            if child + 1 < capacity and keys[child + 1] < keys[child]:
+                child += 1
+            if keys[child] >= key:
+                break
+            keys[at] = keys[child]
+            at = child
+        keys[at] = key
     return size
 
 
 @njit(nogil=True)
-def sort_best_first(scores, rows, size):  # type: ignore[no-untyped-def]
-    """Turns the heap into a list in place: best pair first."""
-    for last in range(size - 1, 0, -1):
-        score = scores[last]
-        row = rows[last]
-        scores[last] = scores[0]
-        rows[last] = rows[0]
-        _sift_down(scores, rows, last, score, row)
+def select_best(keys, size, capacity):  # type: ignore[no-untyped-def]
+    """Moves the largest ``capacity`` of ``size >= capacity`` keys to the front, the worst first.
 
-
-@njit(nogil=True)
-def _sift_down(scores, rows, size, score, row):  # type: ignore[no-untyped-def]
-    """Replaces the root of a heap of ``size`` pairs."""
-    at = 0
-    while True:
-        child = 2 * at + 1
-        if child >= size:
+    Quickselect (Hoare, 1961). Keys are distinct.
+    """
+    low = 0
+    high = size - 1
+    last = capacity - 1
+    while low < high:
+        pivot = keys[(low + high) >> 1]
+        left = low
+        right = high
+        while left <= right:
+            while keys[left] > pivot:
+                left += 1
+            while keys[right] < pivot:
+                right -= 1
+            if left <= right:
+                keys[left], keys[right] = keys[right], keys[left]
+                left += 1
+                right -= 1
+        if last <= right:
+            high = right
+        elif last >= left:
+            low = left
+        else:
             break
-        if child + 1 < size and worse(
-            scores[child + 1], rows[child + 1], scores[child], rows[child]
-        ):
-            child += 1
-        if not worse(scores[child], rows[child], score, row):
-            break
-        scores[at] = scores[child]
-        rows[at] = rows[child]
-        at = child
-    scores[at] = score
-    rows[at] = row
+    keys[0], keys[last] = keys[last], keys[0]

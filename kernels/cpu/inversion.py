@@ -19,6 +19,18 @@ from numpy.typing import NDArray
 RARE = -1
 """``directory`` value of a rare dimension."""
 
+KTH_RANKS = (1, 10, 100, 1000)
+"""Ranks of the impacts that are kept for every dimension."""
+
+HEAD_SHARE = 128
+"""A dimension keeps one of this many of its postings in its head, the largest impacts."""
+
+HEAD_MIN = 10
+"""Shorter heads are not kept."""
+
+HEAD_MAX = 1000
+"""Longer heads are not kept."""
+
 
 @njit(nogil=True, cache=True)
 def count_dimensions(dimensions, doc_freq):  # type: ignore[no-untyped-def]
@@ -82,34 +94,59 @@ def classify(doc_freq, window_count, row_count, rare_factor, dense_fraction, dir
     return windowed, dense, postings
 
 
+def head_offsets(doc_freq: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """int64[V + 1] offsets of the dimensions' heads."""
+    sizes = np.minimum(doc_freq // HEAD_SHARE, HEAD_MAX)
+    return posting_offsets(np.where(sizes >= HEAD_MIN, sizes, 0))
+
+
 @njit(nogil=True, cache=True)
-def best_impacts(source_start, row_impacts, ranks, kth_impact):  # type: ignore[no-untyped-def]
-    """For each dimension its k-th largest impact, for a few k.
+def best_impacts(  # type: ignore[no-untyped-def]
+    source_start, rows, row_impacts, ranks, kth_impact, head_start, head_rows, head_impacts
+):
+    """For each dimension its k-th largest impact, for a few k, and the rows of the largest ones.
 
     That many rows score at least the query weight times this impact: a threshold to start from.
+    Heads give one under filters and deletions too.
 
     Args:
         source_start: int64[V + 1] offsets into ``row_impacts``.
+        rows: uint32[nnz].
         row_impacts: uint8[nnz].
         ranks: int64[r] the values of k, ascending.
         kth_impact: uint8[V, r], zeros on entry, filled; stays 0 for dimensions of fewer rows.
+        head_start: int64[V + 1] offsets into the heads.
+        head_rows: uint32[H], filled; of equal impacts the first rows.
+        head_impacts: uint8[H], filled, descending within a dimension.
     """
     histogram = np.zeros(256, np.int64)
+    cursor = np.zeros(256, np.int64)
     for dimension in range(len(source_start) - 1):
-        first = source_start[dimension]
-        last = source_start[dimension + 1]
-        if last - first < ranks[0]:
+        impacts = row_impacts[source_start[dimension] : source_start[dimension + 1]]
+        if len(impacts) < ranks[0]:
             continue
         histogram[:] = 0
-        for i in range(first, last):
-            histogram[row_impacts[i]] += 1
+        for i in range(len(impacts)):
+            histogram[impacts[i]] += 1
         above = 0
         rank = 0
+        at = head_start[dimension]
+        end = head_start[dimension + 1]
         for impact in range(255, 0, -1):
+            cursor[impact] = at + above
             above += histogram[impact]
             while rank < len(ranks) and above >= ranks[rank]:
                 kth_impact[dimension, rank] = impact
                 rank += 1
+        if end == at:
+            continue
+        numbers = rows[source_start[dimension] : source_start[dimension + 1]]
+        for i in range(len(impacts)):
+            place = cursor[impacts[i]]
+            if place < end:
+                head_rows[place] = numbers[i]
+                head_impacts[place] = impacts[i]
+                cursor[impacts[i]] = place + 1
 
 
 @njit(nogil=True, cache=True)

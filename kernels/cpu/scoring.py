@@ -1,14 +1,26 @@
 """Exact top-k over the windowed posting layout, in integers.
 
 A score is the sum of integer query weight times 8-bit impact, so that every order of evaluation
-gives the same bits. Per window of rows the query's terms are split as in MaxScore (Turtle and
-Flood, 1995), with window maxima in place of list maxima: terms whose bounds together cannot exceed
-the threshold are *optional*, the others *essential*. A row that only optional terms hold cannot
-enter the top k. So the essential terms are accumulated, the rows that could still pass become
-candidates, and the optional terms are added to candidates only, highest bound first, dropping
-those that fall behind on the way. Candidates are found by visiting the essential postings a second
-time or, where these are many, by scanning the window: the cost of a query of rare terms grows
-with their postings, not with the number of rows.
+gives the same bits. How a query is run follows from its terms and the segment:
+
+* all terms rare, with few postings together: each posting is read once and summed in a hash table
+  (``kernels.cpu.rare``); the cost does not depend on the number of rows;
+* else window by window. Windows whose bound does not exceed the threshold are left out. In the
+  others the terms are split as in MaxScore (Turtle and Flood, 1995), with window maxima in place
+  of list maxima: terms whose bounds together cannot exceed the threshold are *optional*, the
+  others *essential*. A row that only optional terms hold cannot enter the top k. So the essential
+  terms are accumulated, the rows that could still pass become candidates, and the optional terms
+  are added to candidates only, highest bound first, dropping those that fall behind.
+
+Within a window:
+
+* one essential term: its postings are read once, without accumulators;
+* few essential postings: candidates are found by visiting them a second time;
+* many, or a dense column among them: candidates are found by scanning the window;
+* few rows that a filter leaves: these are the candidates, and all terms are looked up.
+
+The threshold starts from the k-th largest impact of a single term, among the rows that are not
+excluded.
 
 Reference: ``kernels.reference.score_rows`` and ``kernels.reference.top_k``.
 """
@@ -18,355 +30,248 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from kernels.cpu.heap import push, sort_best_first
+from kernels.cpu.bounds import RARE, kth_alive, window_bounds
+from kernels.cpu.candidates import LOOK_UP_COST, count_alive, keep_alive, take_alive
+from kernels.cpu.heap import make_key, push, select_best
+from kernels.cpu.rare import accumulate_rare
+from kernels.cpu.windows import complete, gather, locate
 
-CACHE_KEY = 7
-"""Raise when ``kernels.cpu.heap`` changes: numba's cache looks at this file only."""
-
-LOOK_UP_COST = 24
-"""A binary search takes about as long as accumulating this many postings."""
+HELPERS = "e33f2cbb1dc3dce7"
+"""Digest of the kernel's other modules: numba's cache looks at changes of this file only."""
 
 ACCUMULATED_RATIO = 2
 """Optional terms of up to this many times the essential postings are accumulated with them."""
 
-CHUNK = 64
-"""Rows that a scan tests together; windows are multiples of it."""
+SCANNED_SHARE = 1 / 8
+"""From this many essential postings per row of a window on, a scan is faster than visiting."""
+
+COLUMN_COST = 1 / 8
+"""Accumulating a row of a dense column takes as long as this share of a posting."""
+
+SMALL_K = 100
+"""Up to this many hits a heap keeps them; beyond it, a buffer that is cut back."""
 
 
 @njit(nogil=True)
-def _accumulate(accumulator, local_ids, impacts, first, last, weight):  # type: ignore[no-untyped-def]
-    """Adds a term's postings of one window to the accumulators."""
-    mask = len(accumulator) - 1
-    for i in range(first, last):
-        accumulator[local_ids[i] & mask] += weight * np.int64(impacts[i])
+def _keep(keys, size, k, key):  # type: ignore[no-untyped-def]
+    """Adds a key to those kept and returns how many there are."""
+    if k <= SMALL_K:
+        return push(keys, size, k, key)
+    keys[size] = key
+    size += 1
+    return _cut(keys, size, k) if size == len(keys) else size
 
 
 @njit(nogil=True)
-def _accumulate_column(accumulator, column, weight):  # type: ignore[no-untyped-def]
-    """Adds a dense term's column of one window to the accumulators."""
-    for i in range(len(accumulator)):
-        accumulator[i] += weight * np.int64(column[i])
-
-
-@njit(nogil=True)
-def _clear(accumulator, local_ids, first, last):  # type: ignore[no-untyped-def]
-    """Zeroes the accumulators of a term's postings."""
-    mask = len(accumulator) - 1
-    for i in range(first, last):
-        accumulator[local_ids[i] & mask] = 0
-
-
-@njit(nogil=True)
-def _scan(accumulator, limit, locals_, partial):  # type: ignore[no-untyped-def]
-    """Gathers the rows that accumulated more than ``limit``; zeroes the accumulators."""
-    count = 0
-    for chunk in range(0, len(accumulator), CHUNK):
-        above = 0
-        for i in range(CHUNK):
-            above += accumulator[chunk + i] > limit
-        if above > 0:
-            for i in range(chunk, chunk + CHUNK):
-                if accumulator[i] > limit:
-                    locals_[count] = i
-                    partial[count] = accumulator[i]
-                    count += 1
-    for i in range(len(accumulator)):
-        accumulator[i] = 0
-    return count
-
-
-@njit(nogil=True)
-def _revisit(accumulator, local_ids, first, last, limit, locals_, partial, count):  # type: ignore[no-untyped-def]
-    """Gathers rows above ``limit`` among a term's postings; zeroes what it visits."""
-    mask = len(accumulator) - 1
-    for i in range(first, last):
-        local = np.int64(local_ids[i]) & mask
-        score = accumulator[local]
-        accumulator[local] = 0
-        if score > limit:
-            locals_[count] = local
-            partial[count] = score
-            count += 1
-    return count
-
-
-@njit(nogil=True)
-def _take_single(local_ids, impacts, first, last, weight, mask, limit, locals_, partial):  # type: ignore[no-untyped-def]
-    """Gathers rows above ``limit`` when one term alone is essential: no accumulators needed."""
-    count = 0
-    for i in range(first, last):
-        score = weight * np.int64(impacts[i])
-        if score > limit:
-            locals_[count] = np.int64(local_ids[i]) & mask
-            partial[count] = score
-            count += 1
-    return count
-
-
-@njit(nogil=True)
-def _add_column(column, weight, locals_, partial, count):  # type: ignore[no-untyped-def]
-    """Adds a dense term to the candidates."""
-    for c in range(count):
-        partial[c] += weight * np.int64(column[locals_[c]])
-
-
-@njit(nogil=True)
-def _add_postings(accumulator, local_ids, impacts, first, last, weight, locals_, partial, count):  # type: ignore[no-untyped-def]
-    """Adds a term to the candidates: by way of the accumulators if many, else by searching."""
-    if count * LOOK_UP_COST > last - first:
-        _accumulate(accumulator, local_ids, impacts, first, last, weight)
-        for c in range(count):
-            partial[c] += accumulator[locals_[c]]
-        _clear(accumulator, local_ids, first, last)
-        return
-    for c in range(count):
-        local = locals_[c]
-        low = first
-        high = last
-        while low < high:
-            middle = (low + high) >> 1
-            if local_ids[middle] < local:
-                low = middle + 1
-            else:
-                high = middle
-        if low < last and local_ids[low] == local:
-            partial[c] += weight * np.int64(impacts[low])
-
-
-@njit(nogil=True)
-def _keep_above(limit, locals_, partial, count):  # type: ignore[no-untyped-def]
-    """Drops candidates at or below ``limit``, in place."""
-    kept = 0
-    for c in range(count):
-        if partial[c] > limit:
-            locals_[kept] = locals_[c]
-            partial[kept] = partial[c]
-            kept += 1
-    return kept
-
-
-@njit(nogil=True)
-def _keep_alive(alive, base, row_count, locals_, partial, count):  # type: ignore[no-untyped-def]
-    """Drops candidates that are excluded or no rows at all, in place."""
-    kept = 0
-    for c in range(count):
-        row = base + locals_[c]
-        if row < row_count and (len(alive) == 0 or alive[row] != 0):
-            locals_[kept] = locals_[c]
-            partial[kept] = partial[c]
-            kept += 1
-    return kept
+def _cut(keys, size, k):  # type: ignore[no-untyped-def]
+    """Leaves at most the best ``k`` keys, the worst of them first, and returns how many."""
+    if size >= k > SMALL_K:
+        select_best(keys, size, k)
+    return min(size, k)
 
 
 @njit(nogil=True, cache=True)
 def search_segment(  # type: ignore[no-untyped-def]
-    posting_start,
-    local_ids,
-    impacts,
-    rare_windows,
-    rare_start,
-    directory,
-    window_start,
-    window_max,
-    columns,
-    column_max,
-    max_impact,
-    kth_impact,
-    window_bits,
-    row_count,
+    layout,
     dimensions,
     weights,
     alive,
+    arrival,
     k,
     rank,
     threshold,
+    window_range,
+    clip,
+    window_budget,
+    posting_budget,
+    shared_floor,
     accumulator,
     locals_,
     partial,
-    scores,
-    rows,
+    keys,
+    work,
 ):
     """Collects the best ``k`` rows of one segment whose score exceeds ``threshold``.
 
     Args:
-        posting_start: int64[V + 1] offsets into ``local_ids`` and ``impacts``.
-        local_ids: uint16[P] row numbers within their window, ascending.
-        impacts: uint8[P].
-        rare_windows: uint16[R] window numbers of rare postings.
-        rare_start: int64[V + 1] offsets into ``rare_windows``.
-        directory: int32[V]: -1 rare, >= 0 row of ``window_start``, <= -2 dense column.
-        window_start: uint32[F, windows + 1] offsets relative to ``posting_start``.
-        window_max: uint8[F, windows].
-        columns: uint8[C, windows << window_bits].
-        column_max: uint8[C, windows].
-        max_impact: uint8[V].
-        kth_impact: uint8[V, r] each dimension's k-th largest impact, for some ranks k.
-        window_bits: log2 of the window size.
-        row_count: Number of rows.
+        layout: ``kernels.cpu.layout.WindowedLayout``.
         dimensions: int64[q] distinct query dimensions.
-        weights: int64[q] query weights >= 1; their sum times 255 stays below 2^63.
+        weights: int64[q] query weights >= 1; their sum times 255 stays below 2^31.
         alive: uint8[row_count], 0 excludes a row; an empty array excludes none.
+        arrival: uint32[row_count] position at which each row arrived, which decides between
+            equal scores; empty if rows are in order of arrival.
         k: Most rows to return, at least 1.
-        rank: Column of ``kth_impact`` for a rank of at least ``k``; ``r`` if there is none.
+        rank: Column of ``layout.kth_impact`` for a rank of at least ``k``, if there is one.
         threshold: Only scores above it count; >= 0.
-        accumulator: int64[1 << window_bits], zeros on entry and on exit.
-        locals_: int64[1 << window_bits], scratch.
-        partial: int64[1 << window_bits], scratch.
-        scores: int64[k], filled, best first.
-        rows: int64[k], filled; equal scores by ascending row.
+        window_range: First window, and the one after the last.
+        clip: Bounds take impacts for at most this: 255 is exact.
+        window_budget: Most windows to visit, best bound first; 0 for all.
+        posting_budget: No window is begun once this many postings are accumulated, best bound
+            first; 0 for no end.
+        shared_floor: int64[1], a score that k rows are known to reach, raised as the search goes
+            on; searches of other windows of the same segment and query may share it.
+        accumulator: int32[W], zeros on entry and on exit.
+        locals_: uint32[W], scratch.
+        partial: int32[W], scratch.
+        keys: int64[2 * k], filled with ``kernels.cpu.heap`` keys in no order.
+        work: int64[3], filled: windows visited, postings accumulated, candidates completed.
 
     Returns:
         Number of rows found.
     """
     terms = len(dimensions)
+    # See kernels.cpu.windows on why the arrays are taken out.
+    posting_start = layout.posting_start
+    local_ids = layout.local_ids
+    impacts = layout.impacts
+    rare_windows = layout.rare_windows
+    rare_start = layout.rare_start
+    window_start = layout.window_start
+    window_max = layout.window_max
+    columns = layout.columns
+    column_max = layout.column_max
+    max_impact = layout.max_impact
+    window_bits = layout.window_bits
+    row_count = layout.row_count
     window_size = 1 << window_bits
-    windows = (row_count + window_size - 1) >> window_bits
 
     # Ascending global bound: the order in which terms become optional.
     order = np.argsort(weights * max_impact[dimensions].astype(np.int64))
     dims = dimensions[order]
     weight = weights[order]
-    form = directory[dims]
-    first = np.empty(terms, np.int64)  # the current window's postings of each term
-    last = np.empty(terms, np.int64)
-    for t in range(terms):
-        last[t] = posting_start[dims[t]]
-    bound = np.empty(terms, np.int64)
+    form = layout.directory[dims]
+    first = np.zeros(terms, np.int64)  # the current window's postings of each term
+    last = np.zeros(terms, np.int64)
+    bound = np.zeros(terms, np.int64)
     bound_below = np.zeros(terms + 1, np.int64)  # sum of the bounds of the terms before t
+
+    floor = max(threshold, shared_floor[0] - 1)  # a score must exceed it to matter
+    for t in range(terms):
+        # One term alone takes at least k rows to this score; rows of just that score count.
+        impact = kth_alive(
+            layout.head_start, layout.head_rows, layout.head_impacts, layout.kth_impact,
+            dims[t], alive, k, rank,
+        )  # fmt: skip
+        floor = max(floor, weight[t] * impact - 1)
+
     size = 0
-    floor = threshold  # a score must exceed it to matter
-    if len(alive) == 0 and rank < kth_impact.shape[1]:
-        # One term alone takes at least k rows to its k-th impact; rows of just that score count.
-        for t in range(terms):
-            floor = max(floor, weight[t] * np.int64(kth_impact[dims[t], rank]) - 1)
+    work[:] = 0
+    rare = True
+    postings = np.int64(0)
+    for t in range(terms):
+        rare &= form[t] == RARE
+        postings += posting_start[dims[t] + 1] - posting_start[dims[t]]
+    if rare and 2 * postings <= window_size:
+        count = accumulate_rare(
+            posting_start, local_ids, impacts, rare_windows, rare_start, window_bits, row_count,
+            dims, weight, accumulator, locals_, partial,
+        )  # fmt: skip
+        work[1] = postings
+        for i in range(count):
+            slot = partial[i]
+            row = np.int64(locals_[slot])
+            score = accumulator[slot]
+            accumulator[slot] = 0
+            window = row >> window_bits
+            if (
+                score > floor
+                and window_range[0] <= window < window_range[1]
+                and (len(alive) == 0 or alive[row] != 0)
+            ):
+                key = make_key(score, arrival[row] if len(arrival) > 0 else row)
+                size = _keep(keys, size, k, key)
+        return _cut(keys, size, k)
 
-    for window in range(windows):
-        base = window << window_bits
-        present = np.int64(0)
-        for t in range(terms):
-            dimension = dims[t]
-            if form[t] >= 0:
-                bound[t] = weight[t] * np.int64(window_max[form[t], window])
-            elif form[t] == -1:
-                begin = last[t]
-                end = begin
-                # However damaged the file, a window's postings fit the room for candidates.
-                stop = min(posting_start[dimension + 1], begin + window_size)
-                shift = rare_start[dimension] - posting_start[dimension]
-                while end < stop and rare_windows[end + shift] == window:
-                    end += 1
-                first[t] = begin
-                last[t] = end
-                bound[t] = weight[t] * np.int64(max_impact[dimension]) if end > begin else 0
-            else:
-                bound[t] = weight[t] * np.int64(column_max[-2 - form[t], window])
-            present += bound[t]
-            bound_below[t + 1] = present
-        if present <= floor:
+    bounds = window_bounds(
+        rare_windows, rare_start, window_max, column_max, max_impact,
+        ((row_count - 1) >> window_bits) + 1, dims, weight, form, clip,
+    )  # fmt: skip
+    budgeted = window_budget > 0 or posting_budget > 0
+    # Where windows come out of order, a later row may have arrived first and win a tie.
+    late = np.int64(budgeted or len(arrival) > 0)
+    windows = np.arange(window_range[0], window_range[1])
+    if budgeted:
+        windows = windows[np.argsort(-bounds[windows], kind="mergesort")]
+    full = False
+    for window in windows:
+        if bounds[window] <= floor:
             continue
-
+        if (window_budget > 0 and work[0] >= window_budget) or (
+            posting_budget > 0 and work[1] >= posting_budget
+        ):
+            break
+        base = window << window_bits
+        rows = min(window_size, row_count - base)
+        excluding = alive[base : base + rows] if len(alive) > 0 else alive
+        left = rows
+        if len(alive) > 0:
+            left = count_alive(excluding)
+            if left == 0:
+                continue
+        locate(
+            posting_start, rare_windows, rare_start, window_start, window_max, column_max,
+            max_impact, window_bits, dims, weight, form, clip, window, first, last, bound,
+            bound_below,
+        )  # fmt: skip
         essential = 0  # terms from here on are essential
-        while bound_below[essential + 1] <= floor:
+        while essential < terms and bound_below[essential + 1] <= floor:
             essential += 1
+        if essential == terms:
+            continue
+        work[0] += 1
         visited = np.int64(0)
-        essential_count = 0
-        scan = False
-        for t in range(terms):
-            if form[t] >= 0:
-                start = posting_start[dims[t]]
-                first[t] = start + window_start[form[t], window]
-                last[t] = start + window_start[form[t], window + 1]
-            if t >= essential and bound[t] > 0:
-                essential_count += 1
-                scan |= form[t] <= -2
+        present = 0
+        scanned = False
+        for t in range(essential, terms):
+            if bound[t] > 0:
+                present += 1
+                scanned |= form[t] <= -2
                 if form[t] >= -1:
                     visited += last[t] - first[t]
-        scan = scan or (essential_count > 1 and visited > window_size >> 2)
-
-        # Optional terms with not many more postings are accumulated as well: what they add lets
-        # most rows be told from candidates at once. Those below `later` wait for candidates.
-        later = essential
-        while (
-            later > 0
-            and form[later - 1] >= -1
-            and (
-                bound[later - 1] == 0
-                or last[later - 1] - first[later - 1] <= ACCUMULATED_RATIO * visited
-            )
-        ):
-            later -= 1
-        limit = floor - bound_below[later]
-
-        count = 0
-        if essential_count == 1 and later == essential and not scan:
-            for t in range(essential, terms):
-                if bound[t] > 0:
-                    count = _take_single(
-                        local_ids,
-                        impacts,
-                        first[t],
-                        last[t],
-                        weight[t],
-                        window_size - 1,
-                        limit,
-                        locals_,
-                        partial,
-                    )
+        effort = max(visited, window_size if scanned else 0)
+        if len(alive) > 0 and left * LOOK_UP_COST * terms < effort:
+            later = terms
+            count = take_alive(excluding, locals_, partial)
         else:
+            scanned |= present > 1 and visited > SCANNED_SHARE * window_size
+            # Optional terms with not many more postings are accumulated as well: what they add
+            # lets most rows be told from candidates at once. Those below `later` wait.
+            later = essential
+            while later > 0 and form[later - 1] >= -1:
+                postings = last[later - 1] - first[later - 1]
+                if bound[later - 1] > 0 and postings > ACCUMULATED_RATIO * visited:
+                    break
+                later -= 1
             for t in range(later, terms):
-                if bound[t] > 0 and form[t] <= -2:
-                    column = columns[-2 - form[t], base : base + window_size]
-                    _accumulate_column(accumulator, column, weight[t])
-                elif bound[t] > 0:
-                    _accumulate(accumulator, local_ids, impacts, first[t], last[t], weight[t])
-            if scan:
-                count = _scan(accumulator, limit, locals_, partial)
-            else:
-                for t in range(essential, terms):
-                    if bound[t] > 0:
-                        count = _revisit(
-                            accumulator,
-                            local_ids,
-                            first[t],
-                            last[t],
-                            limit,
-                            locals_,
-                            partial,
-                            count,
-                        )
-                for t in range(later, essential):
-                    if bound[t] > 0:
-                        _clear(accumulator, local_ids, first[t], last[t])
-        count = _keep_alive(alive, base, row_count, locals_, partial, count)
-
-        for t in range(later - 1, -1, -1):
-            if count == 0:
-                break
-            if bound[t] == 0:
-                continue
-            if form[t] <= -2:
-                column = columns[-2 - form[t], base : base + window_size]
-                _add_column(column, weight[t], locals_, partial, count)
-            else:
-                _add_postings(
-                    accumulator,
-                    local_ids,
-                    impacts,
-                    first[t],
-                    last[t],
-                    weight[t],
-                    locals_,
-                    partial,
-                    count,
-                )
-            count = _keep_above(floor - bound_below[t], locals_, partial, count)
+                if bound[t] > 0:
+                    if form[t] <= -2:
+                        work[1] += np.int64(COLUMN_COST * window_size)
+                    else:
+                        work[1] += last[t] - first[t]
+            limit = floor - bound_below[later]
+            count = gather(
+                local_ids, impacts, columns, base, form, weight, first, last, bound, essential,
+                later, scanned, limit, accumulator, locals_, partial,
+            )  # fmt: skip
+            if len(alive) > 0 or rows < window_size:
+                count = keep_alive(excluding, rows, locals_, partial, count)
+        work[2] += count
+        count = complete(
+            local_ids, impacts, columns, base, form, weight, first, last, bound, bound_below,
+            later, floor, accumulator, locals_, partial, count,
+        )  # fmt: skip
 
         # Candidates come in no order: one may tie with the worst kept row and precede it, so the
-        # heap decides; the floor rises when the window is done.
+        # key decides; the floor rises when the window is done.
         for c in range(count):
-            if size < k or partial[c] >= scores[0]:
-                size = push(scores, rows, size, k, partial[c], base + locals_[c])
+            row = base + np.int64(locals_[c])
+            key = make_key(partial[c], arrival[row] if len(arrival) > 0 else row)
+            size = _keep(keys, size, k, key)
+        if k > SMALL_K and (size > k + k // 2 or (size >= k and not full)):
+            size = _cut(keys, size, k)
         if size == k:
-            floor = max(floor, scores[0])
-    sort_best_first(scores, rows, size)
-    return size
+            full = True
+            floor = max(floor, (keys[0] >> 32) - late)
+            shared_floor[0] = max(shared_floor[0], keys[0] >> 32)
+        floor = max(floor, shared_floor[0] - 1)
+    return _cut(keys, size, k)

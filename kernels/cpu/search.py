@@ -3,50 +3,88 @@
 from __future__ import annotations
 
 import bisect
+import math
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.cpu.heap import LOWER
+from kernels.cpu.inversion import KTH_RANKS
+from kernels.cpu.layout import WindowedLayout
 from kernels.cpu.scoring import search_segment
+
+LARGEST_SCORE = 2**31 - 1
+"""No score may exceed it: the sum of a query's weights times 255 has to stay within."""
 
 _scratch = threading.local()
 
-_Scratch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+_Scratch = tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.int32]]
 
 
 class WindowedPostings(Protocol):
-    """Arrays of the windowed layout; ``kernels.cpu.scoring.search_segment`` describes each."""
+    """What is searched: one segment's postings of one space."""
 
     @property
-    def posting_start(self) -> NDArray[np.int64]: ...  # noqa: D102
+    def layout(self) -> WindowedLayout: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """Limits that trade recall for time; the defaults are exact.
+
+    Attributes:
+        clip: Bounds take no impact for more than this (1 to 255), so that rows with larger ones
+            may be missed.
+        window_budget: Most windows to visit, in descending order of bound; 0 for all.
+        posting_budget: Postings after which no further window is begun, windows in descending
+            order of bound; 0 for no end. A bound on the time of a query.
+    """
+
+    clip: int = 255
+    window_budget: int = 0
+    posting_budget: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.clip <= 255 or self.window_budget < 0 or self.posting_budget < 0:
+            raise ValueError(
+                f"clip must lie between 1 and 255 and budgets must not be negative, got {self}."
+            )
+
     @property
-    def local_ids(self) -> NDArray[np.uint16]: ...  # noqa: D102
-    @property
-    def impacts(self) -> NDArray[np.uint8]: ...  # noqa: D102
-    @property
-    def rare_windows(self) -> NDArray[np.uint16]: ...  # noqa: D102
-    @property
-    def rare_start(self) -> NDArray[np.int64]: ...  # noqa: D102
-    @property
-    def directory(self) -> NDArray[np.int32]: ...  # noqa: D102
-    @property
-    def window_start(self) -> NDArray[np.uint32]: ...  # noqa: D102
-    @property
-    def window_max(self) -> NDArray[np.uint8]: ...  # noqa: D102
-    @property
-    def columns(self) -> NDArray[np.uint8]: ...  # noqa: D102
-    @property
-    def column_max(self) -> NDArray[np.uint8]: ...  # noqa: D102
-    @property
-    def max_impact(self) -> NDArray[np.uint8]: ...  # noqa: D102
-    @property
-    def kth_impact(self) -> NDArray[np.uint8]: ...  # noqa: D102
-    @property
-    def window_bits(self) -> int: ...  # noqa: D102
-    @property
-    def row_count(self) -> int: ...  # noqa: D102
+    def is_exact(self) -> bool:
+        """Whether nothing is left out."""
+        return self == EXACT
+
+    def share(self, fraction: float) -> Approximation:
+        """The limits for a part of the rows."""
+        return replace(
+            self,
+            window_budget=math.ceil(self.window_budget * fraction),
+            posting_budget=math.ceil(self.posting_budget * fraction),
+        )
+
+
+EXACT = Approximation()
+
+
+@dataclass
+class SearchWork:
+    """What searches cost, in units that do not depend on the machine; they add up.
+
+    Attributes:
+        windows: Windows visited.
+        postings: Postings accumulated; a row of a dense column counts as an eighth.
+        candidates: Rows that were completed by looking terms up.
+    """
+
+    windows: int = 0
+    postings: int = 0
+    candidates: int = 0
 
 
 def search_postings(
@@ -56,56 +94,87 @@ def search_postings(
     k: int,
     alive: NDArray[np.uint8] | None = None,
     threshold: int = 0,
+    arrival: NDArray[np.uint32] | None = None,
+    row_of_arrival: NDArray[np.uint32] | None = None,
+    *,
+    approximation: Approximation = EXACT,
+    threads: int = 1,
+    work: SearchWork | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The best ``k`` rows: integer scores int64[m] and rows int64[m], best first.
 
-    Equal scores are ordered by ascending row. Safe to call from several threads.
+    Equal scores are ordered by arrival. Safe to call from several threads.
 
     Args:
         postings: One segment's postings of one space.
         dimensions: int64[q] distinct dimensions.
-        weights: int64[q] query weights >= 1, whose sum times 255 stays below 2**63.
+        weights: int64[q] query weights >= 1, whose sum times 255 is at most ``LARGEST_SCORE``.
         k: Most rows.
         alive: uint8 per row, 0 excludes; ``None`` or an empty array excludes none.
         threshold: Only scores above it count.
+        arrival: uint32 per row, the position at which it arrived; ``None`` or an empty array if
+            rows are in order of arrival.
+        row_of_arrival: The inverse of ``arrival``.
+        approximation: What may be left out.
+        threads: Threads for this query, each for a share of the windows.
+        work: Where to add what the search cost.
     """
-    k = min(k, postings.row_count)
-    scores = np.empty(k, dtype=np.int64)
-    rows = np.empty(k, dtype=np.int64)
+    layout = postings.layout
+    k = min(k, layout.row_count)
     if k == 0 or len(dimensions) == 0:
-        return scores[:0], rows[:0]
-    found = search_segment(
-        postings.posting_start,
-        postings.local_ids,
-        postings.impacts,
-        postings.rare_windows,
-        postings.rare_start,
-        postings.directory,
-        postings.window_start,
-        postings.window_max,
-        postings.columns,
-        postings.column_max,
-        postings.max_impact,
-        postings.kth_impact,
-        postings.window_bits,
-        postings.row_count,
-        dimensions,
-        weights,
-        _NONE_EXCLUDED if alive is None else alive,
-        k,
-        bisect.bisect_left(KTH_RANKS, k),
-        threshold,
-        *_scratch_arrays(postings.window_bits),
-        scores,
-        rows,
-    )
-    return scores[:found], rows[:found]
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    windows = ((layout.row_count - 1) >> layout.window_bits) + 1
+    shares = min(threads, windows)
+    limits = approximation if shares == 1 else approximation.share(1 / shares)
+    shared_floor = np.zeros(1, dtype=np.int64)
 
+    def search(share: int) -> NDArray[np.int64]:
+        keys = np.empty(2 * k, dtype=np.int64)
+        counts = np.empty(3, dtype=np.int64)
+        found = search_segment(
+            layout,
+            dimensions,
+            weights,
+            _NONE_EXCLUDED if alive is None else alive,
+            _IN_ORDER if arrival is None else arrival,
+            k,
+            bisect.bisect_left(KTH_RANKS, k),
+            threshold,
+            (windows * share // shares, windows * (share + 1) // shares),
+            limits.clip,
+            limits.window_budget,
+            limits.posting_budget,
+            shared_floor,
+            *_scratch_arrays(layout.window_bits),
+            keys,
+            counts,
+        )
+        if work is not None:
+            work.windows += int(counts[0])
+            work.postings += int(counts[1])
+            work.candidates += int(counts[2])
+        return keys[:found]
 
-KTH_RANKS = (1, 10, 100, 1000)
-"""Columns of ``WindowedPostings.kth_impact``."""
+    if shares == 1:
+        keys = search(0)
+    else:
+        keys = np.concatenate(list(_pool(shares).map(search, range(shares))))
+    keys = np.sort(keys)[::-1][:k]
+    rows = LOWER - (keys & LOWER)
+    if row_of_arrival is not None and len(row_of_arrival):
+        rows = row_of_arrival[rows].astype(np.int64)
+    return keys >> 32, rows
+
 
 _NONE_EXCLUDED = np.zeros(0, dtype=np.uint8)
+
+_IN_ORDER = np.zeros(0, dtype=np.uint32)
+_IN_ORDER.flags.writeable = False
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="search")
 
 
 def _scratch_arrays(window_bits: int) -> _Scratch:
@@ -113,7 +182,7 @@ def _scratch_arrays(window_bits: int) -> _Scratch:
     key = f"window_{window_bits}"
     if not hasattr(_scratch, key):
         size = 1 << window_bits
-        arrays = (np.zeros(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64))
+        arrays = (np.zeros(size, np.int32), np.empty(size, np.uint32), np.empty(size, np.int32))
         setattr(_scratch, key, arrays)
     found: _Scratch = getattr(_scratch, key)
     return found

@@ -1,8 +1,7 @@
 """Vocabulary head of a SPLADE-type encoder: from products of tokens and vocabulary to weights.
 
-The matrix product itself is the caller's, a block of tokens times a block of the vocabulary at a
-time; the functions here fold the tokens of a block into their texts while it is in the cache, and
-keep of a text only what is above zero.
+``token_maxima`` multiplies and keeps the maxima; the functions here quantise its operands, sum up
+where a checkpoint pools by sums, and keep of a text only what is above zero.
 """
 
 from __future__ import annotations
@@ -12,50 +11,13 @@ from numba import njit
 
 
 @njit(nogil=True, cache=True)
-def fold_maximum(products, token_scales, text_of, pooled):  # type: ignore[no-untyped-def]
-    """Raises each text's maxima to those of its tokens.
-
-    Args:
-        products: float32[n, C], or int32[n, C] of quantised operands.
-        token_scales: float32[n], > 0, factor of each token's products.
-        text_of: int64[n], ascending: row of ``pooled`` that a token belongs to.
-        pooled: float32[B, C], updated. A product that is NaN is passed over.
-    """
-    # Four tokens at a time: with one, LLVM makes the store conditional and does not vectorise.
-    count = products.shape[0]
-    token = 0
-    while token < count:
-        last = token
-        while last + 1 < count and last < token + 3 and text_of[last + 1] == text_of[token]:
-            last += 1
-        # Of fewer than four tokens the last counts again, which changes no maximum.
-        second, third = min(token + 1, last), min(token + 2, last)
-        values = products[token]
-        seconds, thirds, fourths = products[second], products[third], products[last]
-        scale = token_scales[token]
-        scales = token_scales[second], token_scales[third], token_scales[last]
-        row = pooled[text_of[token]]
-        for column in range(values.shape[0]):
-            largest = row[column]
-            value = np.float32(values[column]) * scale
-            largest = value if value > largest else largest
-            value = np.float32(seconds[column]) * scales[0]
-            largest = value if value > largest else largest
-            value = np.float32(thirds[column]) * scales[1]
-            largest = value if value > largest else largest
-            value = np.float32(fourths[column]) * scales[2]
-            row[column] = value if value > largest else largest
-        token = last + 1
-
-
-@njit(nogil=True, cache=True)
 def fold_sum(  # type: ignore[no-untyped-def]
     products, token_scales, text_of, column_scales, bias, logarithms, pooled
 ):
     """Adds the activations of tokens to the sums of their texts, for ``sum`` pooling.
 
     Args:
-        products: float32[n, C], or int32[n, C] of quantised operands.
+        products: float32[n, C].
         token_scales: float32[n], > 0, factor of each token's products.
         text_of: int64[n], row of ``pooled`` that a token belongs to.
         column_scales: float32[C], > 0, factor of each vocabulary entry's products.

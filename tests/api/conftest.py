@@ -17,6 +17,7 @@ from api.app import create_app
 from api.settings import ServeSettings
 from encoders.base import Document
 from indexer.builder import build
+from kernels.cpu.search import EXACT, Approximation
 from retriever.errors import (
     DocumentNotFoundError,
     FilterError,
@@ -71,6 +72,7 @@ class MemorySearcher:
         explain: bool = False,
         highlight: bool = False,
         count_total: bool = False,
+        approximation: Approximation = EXACT,
     ) -> Results:
         self.before_search()
         if space not in (None, "default"):
@@ -107,7 +109,8 @@ class MemorySearcher:
             )
             for rank, (document, score, terms) in enumerate(scored[offset : offset + k], start=1)
         )
-        return Results(hits, Total(len(scored), "eq" if count_total else "gte"), 0.25)
+        total = Total(len(scored), "eq" if count_total else "gte")
+        return Results(hits, total, 0.25, approximation.is_exact)
 
     def search_batch(
         self,

@@ -16,7 +16,7 @@ def test_get_and_post_give_the_same_answer(client):
     assert by_query_string.content_type == "application/json"
     assert by_query_string.json == by_body.json
     answer = by_body.json
-    assert set(answer) == {"took_ms", "total", "hits", "index"}
+    assert set(answer) == {"took_ms", "exact", "total", "hits", "index"}
     assert answer["total"] == {"value": 3, "relation": "gte"}
     assert answer["index"] == {"name": "fruit", "generation": 1}
     assert [(hit["rank"], hit["doc_id"]) for hit in answer["hits"]] == [
@@ -173,3 +173,12 @@ def test_an_index_that_never_rests_is_not_ready(client, searcher):
 def test_a_hit_without_its_document_is_a_server_error(client, searcher):
     searcher.document = lambda doc_id: searcher.__class__.document(searcher, "lost")
     assert client.post(SEARCH, json={"query": "apple"}).status_code == 500
+
+
+def test_an_answer_says_whether_it_is_exact(client):
+    assert client.post(SEARCH, json={"query": "apple"}).json["exact"] is True
+    limited = client.post(SEARCH, json={"query": "apple", "posting_budget": 1000}).json
+    assert limited["exact"] is False
+    refused = client.post(SEARCH, json={"query": "apple", "posting_budget": -1})
+    assert refused.status_code == 422
+    assert "posting_budget" in refused.text

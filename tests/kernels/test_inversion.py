@@ -15,6 +15,7 @@ from indexer.format.postings import (
     write_postings,
 )
 from kernels import reference
+from kernels.cpu import inversion
 from kernels.cpu.quantisation import quantise
 
 
@@ -83,3 +84,26 @@ def test_damaged_offsets_are_refused(tmp_path):
         with pytest.raises(IndexCorruptError, match=name):
             read_postings(tmp_path, "s", 20_000, 9)
         path.write_bytes(whole)
+
+
+def test_heads_hold_the_largest_impacts(monkeypatch):
+    """Of equal impacts the first rows, and no more than a share of the postings."""
+    monkeypatch.setattr(inversion, "HEAD_SHARE", 3)
+    monkeypatch.setattr(inversion, "HEAD_MIN", 2)
+    monkeypatch.setattr(inversion, "HEAD_MAX", 40)
+    rng = np.random.default_rng(0)
+    present = rng.random((500, 20)) < rng.random(20) ** 2
+    rows, dimensions = np.nonzero(present)
+    indptr = np.searchsorted(rows, np.arange(501))
+    impacts = rng.integers(1, 12, len(rows)).astype(np.uint8)
+    postings = build_postings([ImpactRows(indptr, dimensions.astype(np.uint32), impacts, 20)], 6)
+    for dimension in range(20):
+        holding, values = postings.postings(dimension)
+        size = min(len(holding) // 3, 40)
+        best = np.lexsort((holding, -values.astype(int)))[: size if size >= 2 else 0]
+        head = slice(*postings.head_start[dimension : dimension + 2])
+        assert postings.head_rows[head].tolist() == holding[best].tolist()
+        assert postings.head_impacts[head].tolist() == values[best].tolist()
+        for column, k in enumerate(inversion.KTH_RANKS):
+            expected = np.sort(values)[-k] if len(values) >= k else 0
+            assert postings.kth_impact[dimension, column] == expected

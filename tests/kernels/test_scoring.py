@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.format import postings as layout
 from indexer.format.postings import ImpactRows, Postings, build_postings
 from kernels import reference
-from kernels.cpu.search import _scratch_arrays, search_postings
+from kernels.cpu import inversion, scoring
+from kernels.cpu.lookup import score_rows
+from kernels.cpu.search import (
+    LARGEST_SCORE,
+    Approximation,
+    SearchWork,
+    _scratch_arrays,
+    search_postings,
+)
 
 
 def random_rows(rng: np.random.Generator, rows: int, vocabulary: int, top: int) -> ImpactRows:
@@ -29,6 +40,7 @@ def run_kernel(
     k: int,
     alive: np.ndarray | None = None,
     threshold: int = 0,
+    **options,
 ) -> list[tuple[int, int]]:
     scores, rows = search_postings(
         postings,
@@ -37,6 +49,7 @@ def run_kernel(
         k,
         alive,
         threshold,
+        **options,
     )
     accumulator = _scratch_arrays(postings.window_bits)[0]
     assert not accumulator.any(), "scratch memory must be left clean"
@@ -54,37 +67,131 @@ def expected(
     return reference.top_k(scores, k, alive, threshold)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     rows=st.integers(1, 700),
     window_bits=st.integers(6, 9),
     top=st.sampled_from([1, 2, 255]),
-    k=st.sampled_from([1, 2, 10, 100, 5000]),
+    k=st.sampled_from([1, 2, 10, 100, 101, 150, 5000]),
     terms=st.integers(1, 12),
     most=st.sampled_from([1, 3, 10_000]),
     threshold=st.sampled_from([0, 1, 50, 1000]),
     rare_factor=st.sampled_from([0, 1, 8, 10**9]),
     dense_fraction=st.sampled_from([0.0, 0.05, 0.5, 2.0]),
-    masked=st.booleans(),
+    head_share=st.sampled_from([1, 4, 10**6]),
+    live=st.sampled_from([None, 0.0, 0.02, 0.6, 1.0]),
+    reordered=st.booleans(),
+    threads=st.sampled_from([1, 1, 2, 3]),
 )
 def test_equals_brute_force(
-    seed, rows, window_bits, top, k, terms, most, threshold, rare_factor, dense_fraction, masked
-):
+    seed, rows, window_bits, top, k, terms, most, threshold, rare_factor, dense_fraction,
+    head_share, live, reordered, threads,
+):  # fmt: skip
     rng = np.random.default_rng(seed)
     data = random_rows(rng, rows, 40, top)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "RARE_FACTOR", rare_factor)
         patch.setattr(layout, "DENSE_FRACTION", dense_fraction)
+        patch.setattr(inversion, "HEAD_SHARE", head_share)
+        patch.setattr(inversion, "HEAD_MIN", 1)
         postings = build_postings([data], window_bits)
     query = {int(d): int(rng.integers(1, most + 1)) for d in rng.choice(40, terms, replace=False)}
-    alive = (rng.random(rows) < 0.6).astype(np.uint8) if masked else None
-    found = run_kernel(postings, query, k, alive, threshold)
-    assert found == expected(data, query, k, alive, threshold)
+    alive = None if live is None else (rng.random(rows) < live).astype(np.uint8)
+    options = {"threads": threads}
+    scores = reference.score_rows(data.indptr, data.dimensions, data.impacts, query)
+    if not reordered:
+        truth = reference.top_k(scores, k, alive, threshold)
+    else:
+        order = rng.permutation(rows).astype(np.uint32)  # position of arrival -> row
+        arrival = np.argsort(order).astype(np.uint32)
+        options |= {"arrival": arrival, "row_of_arrival": order}
+        by_arrival = reference.top_k(
+            scores[order], k, None if alive is None else alive[order], threshold
+        )
+        truth = [(score, int(order[position])) for score, position in by_arrival]
+    assert run_kernel(postings, query, k, alive, threshold, **options) == truth
+
+
+@pytest.mark.parametrize(
+    "approximation", [{"clip": 20}, {"window_budget": 2}, {"posting_budget": 90}]
+)
+def test_approximate_hits_have_their_exact_scores(approximation):
+    """What is found is right and in order; only what was left out is missing."""
+    rng = np.random.default_rng(3)
+    data = random_rows(rng, 700, 40, 255)
+    postings = build_postings([data], 6)
+    for _ in range(40):
+        query = {int(d): int(rng.integers(1, 9)) for d in rng.choice(40, 5, replace=False)}
+        truth = dict(map(reversed, expected(data, query, 700)))
+        found = run_kernel(postings, query, 10, approximation=Approximation(**approximation))
+        assert found == sorted(found, key=lambda pair: (-pair[0], pair[1]))
+        assert all(truth[row] == score for score, row in found)
+
+
+def test_limits_that_do_not_bind_are_exact():
+    rng = np.random.default_rng(4)
+    data = random_rows(rng, 700, 40, 3)
+    postings = build_postings([data], 6)
+    wide = Approximation(window_budget=1000, posting_budget=10**9)
+    for _ in range(40):
+        query = {int(d): int(rng.integers(1, 9)) for d in rng.choice(40, 5, replace=False)}
+        found = run_kernel(postings, query, 30, approximation=wide)
+        assert found == expected(data, query, 30)
+
+
+def test_a_budget_bounds_the_postings_that_are_touched():
+    rng = np.random.default_rng(5)
+    data = random_rows(rng, 3000, 40, 255)
+    postings = build_postings([data], 6)
+    query = dict.fromkeys(range(40), 1)
+    work, limited = SearchWork(), SearchWork()
+    run_kernel(postings, query, 100, work=work)
+    budget = work.postings // 4
+    approximation = Approximation(posting_budget=budget)
+    run_kernel(postings, query, 100, approximation=approximation, work=limited)
+    assert budget <= limited.postings <= budget + 64 * len(query)
+    assert limited.windows < work.windows
+
+
+@pytest.mark.parametrize("wrong", [{"clip": 0}, {"clip": 256}, {"window_budget": -1}])
+def test_limits_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match="between 1 and 255"):
+        Approximation(**wrong)
+
+
+def test_rare_terms_touch_their_postings_only():
+    """A query of rare terms visits no window."""
+    indptr = np.array([0, *np.repeat(np.arange(1, 11), 500)])
+    data = ImpactRows(indptr, np.arange(10, dtype=np.uint32), np.full(10, 9, np.uint8), 10)
+    postings = build_postings([data], 6)
+    work = SearchWork()
+    assert run_kernel(postings, {3: 2, 7: 1}, 10, work=work) == [(18, 1500), (9, 3500)]
+    assert (work.windows, work.postings) == (0, 2)
+
+
+def test_scores_of_rows_equal_brute_force():
+    rng = np.random.default_rng(7)
+    data = random_rows(rng, 700, 40, 255)
+    postings = build_postings([data], 6)
+    query = {3: 7, 0: 2, 39: 1, 20: 11}
+    truth = reference.score_rows(data.indptr, data.dimensions, data.impacts, query)
+    rows = rng.permutation(700)
+    dimensions = np.array([*query, -1])
+    found = score_rows(postings.layout, dimensions, np.array([*query.values(), 5.0]), rows)
+    assert found.tolist() == truth[rows].tolist()
+
+
+def test_the_digest_of_the_helpers_is_kept():
+    """Numba looks at the file of a cached kernel only: HELPERS makes it a change of that file."""
+    folder = Path(scoring.__file__).parent
+    names = ["accumulation", "bounds", "candidates", "heap", "layout", "rare", "windows"]
+    content = b"".join((folder / f"{name}.py").read_bytes() for name in names)
+    assert xxhash.xxh3_64_hexdigest(content) == scoring.HELPERS, "set HELPERS to the left value"
 
 
 def test_largest_weights_do_not_wrap():
-    """Many terms of maximal impact and weight reach 2^53, the largest score of a query."""
+    """Many terms of maximal impact and weight reach 2^31, the largest score of a query."""
     terms = 200
     data = ImpactRows(
         np.array([0, terms], dtype=np.int64),
@@ -92,7 +199,7 @@ def test_largest_weights_do_not_wrap():
         np.full(terms, 255, dtype=np.uint8),
         terms,
     )
-    weight = 2**53 // 255 // terms
+    weight = LARGEST_SCORE // 255 // terms
     query = dict.fromkeys(range(terms), weight)
     assert run_kernel(build_postings([data]), query, 3) == [(weight * terms * 255, 0)]
 

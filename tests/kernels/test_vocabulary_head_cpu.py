@@ -8,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import reference
+from kernels.cpu.token_maxima import (
+    EIGHT_BIT_PRODUCTS,
+    ENTRIES,
+    pack_tokens,
+    pack_vocabulary,
+    raise_to_8bit_products,
+    raise_to_products,
+)
 from kernels.cpu.vocabulary_head import (
     collect_positive,
-    fold_maximum,
     fold_sum,
     quantise_tokens,
 )
@@ -29,42 +36,45 @@ def collected(pooled, scales, bias, logarithms, excluded, first=0):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    lengths=st.lists(st.integers(1, 11), min_size=1, max_size=6),
-    columns=st.integers(1, 40),
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=6),
+    columns=st.integers(1, 80),
+    depth=st.integers(1, 40),
     seed=st.integers(0, 1000),
     quantised=st.booleans(),
     logarithms=st.sampled_from([1, 2]),
-    strategy=st.sampled_from(["max", "sum"]),
-    cut=st.integers(1, 9),
 )
-def test_weights_equal_the_twin(lengths, columns, seed, quantised, logarithms, strategy, cut):
+def test_maxima_equal_the_twin(lengths, columns, depth, seed, quantised, logarithms):
     random = np.random.default_rng(seed)
-    count = sum(lengths)
-    if quantised:
-        products = random.integers(-9000, 9000, (count, columns)).astype(np.int32)
-        token_scales = random.uniform(1e-3, 2e-2, count).astype(np.float32)
-        column_scales = random.uniform(1e-3, 2e-2, columns).astype(np.float32)
-    else:
-        products = random.normal(0, 3, (count, columns)).astype(np.float32)
-        token_scales = np.ones(count, np.float32)
-        column_scales = np.ones(columns, np.float32)
+    states = random.normal(0, 1, (sum(lengths), depth)).astype(np.float32)
+    weight = random.normal(0, 1, (columns, depth)).astype(np.float32)
     bias = random.normal(-1, 1, columns).astype(np.float32)
-    text_of = np.repeat(np.arange(len(lengths)), lengths)
     excluded = random.random(columns) < 0.2
-    start = -np.inf if strategy == "max" else 0.0
-    pooled = np.full((len(lengths), columns), start, np.float32)
-    for first in range(0, count, cut):  # A text may begin in one block and end in another.
-        part = slice(first, first + cut)
-        operands = (products[part], token_scales[part], text_of[part])
-        if strategy == "max":
-            fold_maximum(*operands, pooled)
-        else:
-            fold_sum(*operands, column_scales, bias, logarithms, pooled)
-    if strategy == "max":
-        found = collected(pooled, column_scales, bias, logarithms, excluded)
+    token_scales, column_scales = np.ones(len(states), np.float32), np.ones(columns, np.float32)
+    counts = np.array(lengths)
+    if quantised:
+        if not EIGHT_BIT_PRODUCTS:
+            pytest.skip("no 8-bit products on this processor")
+        states, token_scales = reference.quantise_tokens(states)
+        weight = random.integers(-63, 64, weight.shape).astype(np.int8)
+        column_scales = random.uniform(1e-3, 2e-2, columns).astype(np.float32)
+        products = (states.astype(np.int32) - 128) @ weight.T.astype(np.int32)
     else:
-        ones, zeros = np.ones_like(bias), np.zeros_like(bias)
-        found = collected(pooled, ones, zeros, 0, excluded)
+        products = states.astype(np.float64) @ weight.T.astype(np.float64)
+    vocabulary = pack_vocabulary(weight)
+    packed, tiles, token_of = pack_tokens(states, counts)
+    largest = np.full((len(lengths), len(vocabulary) * ENTRIES), -np.inf, np.float32)
+    if quantised:
+        corrections = np.zeros(largest.shape[1], np.int32)
+        corrections[:columns] = -128 * weight.sum(axis=1, dtype=np.int32)
+        raise_to_8bit_products(
+            packed, tiles, vocabulary, largest, corrections, token_scales[token_of]
+        )
+    else:
+        raise_to_products(packed, tiles, vocabulary, largest)
+    texts, dimensions, weights = collected(
+        np.ascontiguousarray(largest[:, :columns]), column_scales, bias, logarithms, excluded
+    )
+    text_of = np.repeat(np.arange(len(lengths)), lengths)
     expected = reference.pooled_weights(
         products,
         token_scales,
@@ -72,23 +82,65 @@ def test_weights_equal_the_twin(lengths, columns, seed, quantised, logarithms, s
         column_scales,
         bias,
         logarithms=logarithms,
-        strategy=strategy,
+        strategy="max",
     )
     expected[:, excluded] = 0
-    texts, dimensions, weights = found
     dense = np.zeros_like(expected)
     dense[texts, dimensions] = weights
-    np.testing.assert_allclose(dense, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(dense, expected, rtol=1e-4, atol=2e-5)
     assert (weights > 0).all()
-    keys = texts * columns + dimensions
-    assert (np.diff(keys) > 0).all()
+    assert (np.diff(texts * columns + dimensions) > 0).all()
 
 
-def test_maxima_are_exact_and_pass_over_nothing_but_nan():
-    products = np.array([[-np.inf, 1, np.nan], [2, np.inf, 3], [5, 5, 5]], np.float32)
-    pooled = np.full((2, 3), -np.inf, np.float32)
-    fold_maximum(products, np.ones(3, np.float32), np.array([0, 0, 1]), pooled)
-    assert pooled.tolist() == [[2, np.inf, 3], [5, 5, 5]]
+def test_a_text_has_the_same_maxima_in_any_company():
+    random = np.random.default_rng(0)
+    states = random.normal(size=(57, 20)).astype(np.float32)
+    vocabulary = pack_vocabulary(random.normal(size=(50, 20)).astype(np.float32))
+
+    def maxima(lengths):
+        packed, tiles, _ = pack_tokens(states[: sum(lengths)], np.array(lengths))
+        largest = np.full((len(lengths), len(vocabulary) * ENTRIES), -np.inf, np.float32)
+        raise_to_products(packed, tiles, vocabulary, largest)
+        return largest
+
+    np.testing.assert_array_equal(maxima([13, 29, 15])[0], maxima([13])[0])
+    # The maximum of a text's pieces is the text's.
+    np.testing.assert_array_equal(maxima([5, 1, 36, 15]).max(axis=0), maxima([57])[0])
+
+
+def test_products_that_are_nan_are_passed_over():
+    states = np.array([[np.inf, 1], [1, 1], [0, 2]], np.float32)
+    vocabulary = pack_vocabulary(np.array([[0, 1], [1, 0]], np.float32))
+    packed, tiles, _ = pack_tokens(states, np.array([2, 1]))
+    largest = np.full((2, ENTRIES * len(vocabulary)), -np.inf, np.float32)
+    raise_to_products(packed, tiles, vocabulary, largest)
+    assert largest[:, :2].tolist() == [[1, np.inf], [2, 0]]
+
+
+@pytest.mark.parametrize("logarithms", [1, 2])
+def test_sums_equal_the_twin(logarithms):
+    random = np.random.default_rng(logarithms)
+    lengths, columns = [3, 1, 7], 21
+    products = random.normal(0, 3, (sum(lengths), columns)).astype(np.float32)
+    token_scales = random.uniform(0.5, 2, len(products)).astype(np.float32)
+    column_scales = random.uniform(0.5, 2, columns).astype(np.float32)
+    bias = random.normal(-1, 1, columns).astype(np.float32)
+    text_of = np.repeat(np.arange(3), lengths)
+    sums = np.zeros((3, columns), np.float32)
+    for first in range(0, len(products), 4):  # A text may begin in one block and end in another.
+        part = slice(first, first + 4)
+        operands = (products[part], token_scales[part], text_of[part], column_scales, bias)
+        fold_sum(*operands, logarithms, sums)
+    expected = reference.pooled_weights(
+        products,
+        token_scales,
+        text_of,
+        column_scales,
+        bias,
+        logarithms=logarithms,
+        strategy="sum",
+    )
+    np.testing.assert_allclose(sums, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_entries_are_appended_and_numbered_from_the_first_column():

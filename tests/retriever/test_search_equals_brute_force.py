@@ -15,6 +15,7 @@ from indexer.corpus.records import CorpusRecord
 from indexer.settings import BuildSettings
 from indexer.spaces import create_spaces
 from kernels import reference
+from kernels.cpu.search import Approximation
 from retriever.query import integer_query
 from retriever.searcher import Searcher, open_index
 
@@ -52,11 +53,14 @@ def documents(count: int, seed: int = 0, long_share: float = 0.0) -> list[Docume
 
 
 def brute_force(searcher: Searcher, query: str, alive=None) -> list[tuple[str, float]]:
-    """Every document's best passage by the int64 oracle, ties by order of arrival."""
+    """Every document's best passage by the int64 oracle, ties by order of arrival.
+
+    Scores are the sums of float weights; the integer ones decide the order.
+    """
     snapshot = searcher._snapshot
     view = snapshot.space(None)
     integer = integer_query(view.terms(query))
-    best: dict[str, tuple[int, int]] = {}
+    best: dict[str, tuple[int, int, float]] = {}
     for number, segment in enumerate(snapshot.segments):
         postings = view.postings[number]
         triples = [
@@ -78,14 +82,19 @@ def brute_force(searcher: Searcher, query: str, alive=None) -> list[tuple[str, f
             np.array([t[2] for t in triples], dtype=np.uint8),
             weights,
         )
+        shown = np.zeros(len(scores))
+        for term, product in zip(integer.terms, integer.products, strict=True):
+            if term.dimensions[number] >= 0:
+                holding, impacts = postings.postings(term.dimensions[number])
+                shown[holding] += product * impacts
         for row, score in enumerate(scores.tolist()):
             doc_num = segment.document_of(row)
             doc_id = segment.doc_ids[doc_num]
             if score and segment.is_alive(doc_num) and (alive is None or doc_id in alive):
-                entry = (-score, int(segment.ordinals[doc_num]))
+                entry = (-score, int(segment.ordinals[doc_num]), float(shown[row]))
                 best[doc_id] = min(best.get(doc_id, entry), entry)
     ranked = sorted(best.items(), key=lambda item: item[1])
-    return [(doc_id, -score / integer.factor) for doc_id, (score, _) in ranked]
+    return [(doc_id, shown) for doc_id, (_, _, shown) in ranked]
 
 
 def found(searcher: Searcher, query: str, k: int, **options) -> list[tuple[str, float]]:
@@ -188,3 +197,34 @@ def test_thousands_of_query_terms_are_exact(tmp_path):
     searcher = open_index(tmp_path / "index")
     query = " ".join(vocabulary)
     assert found(searcher, query, 40) == brute_force(searcher, query)
+
+
+def test_threads_of_one_query_do_not_matter(searchers):
+    for name, searcher in searchers.items():
+        for query in ("wheat", "sieve grain rye", "straw husk bread wheat oat"):
+            alone = searcher.search(query, 50)
+            assert searcher.search(query, 50, threads=3).hits == alone.hits, name
+
+
+def test_a_posting_budget_says_that_it_is_not_exact(searchers):
+    query = " ".join(WORDS)
+    truth = dict(brute_force(searchers["several"], query))
+    tight = Approximation(posting_budget=500)
+    results = searchers["several"].search(query, 20, approximation=tight)
+    assert not results.exact
+    assert results.total.relation == "gte"
+    assert all(truth[hit.doc_id] == hit.score for hit in results.hits)
+    wide = Approximation(posting_budget=10**9)
+    exact = searchers["several"].search(query, 20)
+    assert exact.exact
+    assert searchers["several"].search(query, 20, approximation=wide).hits == exact.hits
+
+
+def test_ranks_are_the_ids_and_scores_of_hits(searchers):
+    for name, searcher in searchers.items():
+        for query in ("wheat straw", "unknown", ""):
+            doc_ids, scores = searcher.rank(query, 200)
+            hits = searcher.search(query, 200).hits
+            assert list(zip(doc_ids, scores.tolist(), strict=True)) == [
+                (hit.doc_id, hit.score) for hit in hits
+            ], name
