@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from encoders.base import Document
 from indexer.corpus.options import CorpusOptions
 from indexer.corpus.reader import open_corpus
 from indexer.corpus.records import CorpusRecord, Reject, RejectLog, RejectReason
 from indexer.draft import Spaces
+from indexer.encoding import encoders_at_work
 from indexer.errors import (
     IncompatibleIndexError,
     IndexCorruptError,
@@ -27,10 +27,10 @@ from indexer.format.commit import (
     remove_unnamed_files,
     write_lock,
 )
-from indexer.format.manifest import MANIFEST_NAME, Manifest, read_manifest
+from indexer.format.manifest import MANIFEST_NAME, read_manifest
 from indexer.generation import GenerationWriter, Progress
 from indexer.report import BuildReport, DeletionReport
-from indexer.settings import BuildSettings
+from indexer.settings import BuildSettings, recorded_settings
 from indexer.spaces import DEFAULT_ENCODER, DEFAULT_SPACE, create_spaces, reopen_spaces
 from indexer.tombstones import LiveDocuments, without_documents
 
@@ -47,6 +47,8 @@ def build(
     settings: BuildSettings | None = None,
     options: CorpusOptions | None = None,
     overwrite: bool = False,
+    workers: int = 1,
+    resume: bool = False,
 ) -> BuildReport:
     """Builds an index from a corpus or from documents.
 
@@ -57,6 +59,8 @@ def build(
         settings: Passages and memory.
         options: How to read the corpus.
         overwrite: Replace an index that is there.
+        workers: See :func:`build_index`.
+        resume: The same.
 
     Raises:
         indexer.errors.IndexerError: See :func:`build_index` and ``indexer.corpus``.
@@ -80,11 +84,20 @@ def build(
                 fields=corpus.description.types,
                 rejects=rejects,
                 overwrite=overwrite,
+                workers=workers,
+                resume=resume,
             )
     rejects = RejectLog()
     records = _as_records(source, rejects)
     return build_index(
-        records, output, spaces, settings=settings, rejects=rejects, overwrite=overwrite
+        records,
+        output,
+        spaces,
+        settings=settings,
+        rejects=rejects,
+        overwrite=overwrite,
+        workers=workers,
+        resume=resume,
     )
 
 
@@ -98,6 +111,8 @@ def build_index(
     rejects: RejectLog | None = None,
     overwrite: bool = False,
     progress: Progress = _silent,
+    workers: int = 1,
+    resume: bool = False,
 ) -> BuildReport:
     """Builds an index at ``output`` and commits it as a new generation.
 
@@ -112,9 +127,16 @@ def build_index(
         rejects: Where records go that cannot be indexed.
         overwrite: Replace an index that is there.
         progress: Called as the build goes on.
+        workers: Processes in which the documents of a part with a network are encoded; the index
+            is the same for any number. From 2 on, a script that calls this needs the guard
+            ``if __name__ == "__main__":``, since the processes import it.
+        resume: Go on after a build of the same settings that did not end: its rows of learned
+            weights are read from the folder beside the index.
 
     Raises:
         IndexExistsError: There is an index, or another file, and ``overwrite`` is not set.
+        indexer.errors.UnfinishedBuildError: A build that did not end has left rows, and
+            ``resume`` is not set, or the settings are others.
         indexer.errors.IndexLockedError: Another process is writing there.
         indexer.errors.CorpusError: A record was rejected and ``rejects`` is strict.
     """
@@ -128,15 +150,13 @@ def build_index(
             remove_unnamed_files(output, None)
         except (IndexCorruptError, IncompatibleIndexError):
             pass  # An overwritten index need not be readable; its files go when it is replaced.
-        writer = GenerationWriter(
-            output,
-            spaces,
-            settings or BuildSettings(),
-            progress,
-            current,
-            fields=dict(fields or {}),
-        )
-        return writer.write(records, rejects or RejectLog())
+        settings = settings or BuildSettings()
+        with encoders_at_work(output, spaces, settings, workers=workers, resume=resume) as encoding:
+            writer = GenerationWriter(
+                output, encoding.spaces, settings, progress, current, fields=dict(fields or {})
+            )
+            report = writer.write(records, rejects or RejectLog())
+        return dataclasses.replace(report, warnings=(*report.warnings, *encoding.warnings))
 
 
 def add_documents(
@@ -147,6 +167,8 @@ def add_documents(
     rejects: RejectLog | None = None,
     replace: bool = False,
     progress: Progress = _silent,
+    workers: int = 1,
+    resume: bool = False,
 ) -> BuildReport:
     """Adds documents to an index as a new segment, under the specs and scales it has.
 
@@ -157,9 +179,12 @@ def add_documents(
         rejects: Where records go that cannot be indexed.
         replace: A document whose id the index holds replaces it; else it is rejected.
         progress: Called as the work goes on.
+        workers: See :func:`build_index`.
+        resume: The same.
 
     Raises:
         indexer.errors.IndexNotFoundError: There is no index.
+        indexer.errors.UnfinishedBuildError: See :func:`build_index`.
         indexer.errors.IndexerError: An encoder of the index is not what it was.
     """
     rejects = rejects or RejectLog()
@@ -167,17 +192,22 @@ def add_documents(
     with write_lock(index):
         current = read_manifest(index)
         remove_unnamed_files(index, current)
-        writer = GenerationWriter(
-            index,
-            reopen_spaces(current.spaces),
-            _settings_of(index, current),
-            progress,
-            current,
-            base=current,
-            fields={**(fields or {}), **current.fields},
-        )
-        held = LiveDocuments(index, current)
-        return writer.write(_sorted_out(records, held, rejects, writer.replaced, replace), rejects)
+        settings = recorded_settings(index, current)
+        spaces = reopen_spaces(current.spaces)
+        with encoders_at_work(index, spaces, settings, workers=workers, resume=resume) as encoding:
+            writer = GenerationWriter(
+                index,
+                encoding.spaces,
+                settings,
+                progress,
+                current,
+                base=current,
+                fields={**(fields or {}), **current.fields},
+            )
+            held = LiveDocuments(index, current)
+            fresh = _sorted_out(records, held, rejects, writer.replaced, replace)
+            report = writer.write(fresh, rejects)
+        return dataclasses.replace(report, warnings=(*report.warnings, *encoding.warnings))
 
 
 def delete_documents(index: Path, doc_ids: Iterable[str]) -> DeletionReport:
@@ -231,14 +261,6 @@ def refuse_overwriting(output: Path, *, overwrite: bool) -> None:
 
 _OWN_NAMES = {SEGMENTS, QUERY, LOCK_NAME, f".{MANIFEST_NAME}.new"}
 """What a build that died before its first commit leaves behind."""
-
-
-def _settings_of(index: Path, manifest: Manifest) -> BuildSettings:
-    try:
-        return BuildSettings.model_validate(manifest.settings)
-    except ValidationError as error:
-        reason = f"settings that this version does not know ({error.errors()[0]['msg']})"
-        raise IndexCorruptError(index / MANIFEST_NAME, reason) from None
 
 
 def _as_records(documents: Iterable[Document], rejects: RejectLog) -> Iterator[CorpusRecord]:

@@ -2,45 +2,99 @@
 
 from __future__ import annotations
 
+import time
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from encoders.base import CorpusStatistics, Document, SparseRows, StatisticalEncoder
+from encoders.base import CorpusStatistics, Document, StatisticalEncoder
 from indexer.corpus.passages import PassageSpan
-from indexer.format.arrays import write_array
-from indexer.format.commit import seal_directory
 from indexer.format.documents import DocumentWriter
 from indexer.format.manifest import SegmentEntry
-from indexer.format.postings import (
-    WINDOW_BITS,
-    ImpactRows,
-    build_postings,
-    write_postings,
-)
+from indexer.format.postings import ImpactRows
 from indexer.format.segment import terms_name
 from indexer.format.string_table import write_string_table
+from indexer.reorder import RowOrder
 from indexer.rows import RowCollector, TextStatistics
+from indexer.sealing import PartRows, Passages, seal_segment
+from indexer.settings import BuildSettings
 from indexer.spaces import SpacePart
+from kernels.cpu.inversion import count_dimensions
 from kernels.cpu.quantisation import quantise
 
 Spaces = Mapping[str, Sequence[SpacePart]]
 
 
-@dataclass
 class PartDraft:
-    """What is gathered for one part: rows to be weighed and, if different, text statistics.
+    """One part of a segment in the making: rows to be weighed, and statistics of the text.
 
-    For a statistical encoder the rows are token counts, which are the text's statistics too.
+    The rows of a statistical encoder are token counts, which are the text's statistics too. The
+    statistics of others come from ``count_tokens``: what an expansion adds, or pruning takes, does
+    not change them.
+
+    Attributes:
+        encode_seconds: Time spent on learned weights.
+
+    Args:
+        directory: The segment.
+        space: Name of the space.
+        part: The part, its encoder not yet fitted perhaps.
     """
 
-    part: SpacePart
-    rows: RowCollector
-    statistics: TextStatistics | None
-    token_count: int = 0
-    saturated: int = 0
+    def __init__(self, directory: Path, space: str, part: SpacePart) -> None:
+        self.directory = directory
+        self.part = part
+        self.space = space
+        self.token_count = 0
+        self.saturated = 0
+        self.encode_seconds = 0.0
+        vocabulary = part.encoder.spec.vocabulary
+        prefix = directory / f"draft.{space}.{part.name}"
+        self.rows = RowCollector(prefix, open_vocabulary=vocabulary == "open")
+        self._size = 0 if vocabulary == "open" else vocabulary
+        self._statistics: TextStatistics | None = None
+        if not isinstance(part.encoder, StatisticalEncoder):
+            self._statistics = TextStatistics(self._size)
+
+    def add(self, passages: Sequence[Document]) -> None:
+        """Encodes a batch of passages."""
+        encoder = self.part.encoder
+        counts = encoder.count_tokens(passages)
+        if isinstance(encoder, StatisticalEncoder):
+            self.rows.append(counts)
+            self.token_count += int(counts.weights.sum(dtype=np.float64))
+            return
+        started = time.perf_counter()
+        rows = encoder.encode_documents(passages)
+        self.encode_seconds += time.perf_counter() - started
+        self.rows.append(rows)
+        if self._statistics is not None:
+            # A token without weight is in the dictionary too: documents of others may hold it.
+            self._statistics.append(counts, self.rows.numbers(counts))
+            self.token_count = self._statistics.token_count
+
+    def finish(self) -> None:
+        """Ends adding, and writes the dictionary of an open vocabulary."""
+        terms = self.rows.finish()
+        if terms is not None:
+            self._size = len(terms)
+            write_string_table(self.directory, terms_name(self.space, self.part.name), terms)
+
+    def quantised(self, scale: float) -> PartRows:
+        """The weighed rows in impacts; their files are removed."""
+        rows = self.rows.take()
+        impacts = np.empty(rows.nnz, dtype=np.uint8)
+        self.saturated = quantise(rows.weights, scale, impacts)
+        if self._statistics is not None:
+            doc_freq = self._statistics.doc_freq(self.rows.rank)
+        else:
+            doc_freq = np.zeros(self._size, dtype=np.uint32)
+            count_dimensions(rows.dimensions, doc_freq)
+        impact_rows = ImpactRows(rows.indptr, rows.dimensions, impacts, self._size)
+        return PartRows(impact_rows, doc_freq, self.token_count)
 
 
 @dataclass
@@ -54,27 +108,19 @@ class SegmentDraft:
     directory: Path
     spaces: Spaces
     parts: dict[str, PartDraft] = field(default_factory=dict)
+    document_count: int = 0
     row_count: int = 0
     split: bool = False
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True)
         self._documents = DocumentWriter(self.directory)
-        self._passage_doc: list[int] = []
-        self._passage_span: list[tuple[int, int, int, int]] = []
+        # Machine numbers, not Python's: these wait for the end of the build.
+        self._passage_doc = array("I")
+        self._passage_span = array("I")
         for space, parts in self.spaces.items():
             for part in parts:
-                vocabulary = part.encoder.spec.vocabulary
-                self.parts[f"{space}.{part.name}"] = PartDraft(
-                    part,
-                    RowCollector(open_vocabulary=vocabulary == "open"),
-                    None if vocabulary == "open" else TextStatistics(vocabulary),
-                )
-
-    @property
-    def document_count(self) -> int:
-        """Documents so far."""
-        return len(self._documents.doc_ids)
+                self.parts[f"{space}.{part.name}"] = PartDraft(self.directory, space, part)
 
     @property
     def nnz(self) -> int:
@@ -101,28 +147,22 @@ class SegmentDraft:
             self.split |= len(document_spans) > 1
             for span in document_spans:
                 self._passage_doc.append(first + number)
-                self._passage_span.append(
+                self._passage_span.extend(
                     (span.start, span.end, span.heading_start, span.heading_end)
                 )
+        self.document_count += len(documents)
         self.row_count += len(passages)
         self._documents.add(documents, fields)
         for draft in self.parts.values():
-            encoder = draft.part.encoder
-            counts = encoder.count_tokens(passages)
-            if isinstance(encoder, StatisticalEncoder):
-                draft.rows.append(counts)
-                draft.token_count += int(counts.weights.sum(dtype=np.float64))
-                continue
-            draft.rows.append(encoder.encode_documents(passages))
-            if draft.statistics is not None:
-                draft.statistics.append(counts)
-                draft.token_count = draft.statistics.token_count
+            draft.add(passages)
 
     def spill(self) -> None:
-        """Ends adding: finishes the documents and moves rows to disk."""
+        """Ends adding: finishes the files of documents, rows and dictionaries."""
         self._documents.close()
-        for key, draft in self.parts.items():
-            draft.rows.spill(self.directory / f"draft.{key}")
+        write_string_table(self.directory, "doc_ids", self._documents.doc_ids)
+        self._documents.doc_ids.clear()
+        for draft in self.parts.values():
+            draft.finish()
 
     def statistics(self, key: str) -> CorpusStatistics:
         """Sums over this segment's text in the tokens of the part ``SPACE.PART``."""
@@ -135,62 +175,35 @@ class SegmentDraft:
                 if isinstance(part.encoder, StatisticalEncoder):
                     self.parts[f"{space}.{part.name}"].rows.reweigh(part.encoder.weigh)
 
-    def finish(self, spaces: Spaces, scales: Mapping[str, float], ordinal: int) -> SegmentEntry:
+    def finish(
+        self,
+        spaces: Spaces,
+        scales: Mapping[str, float],
+        ordinal: int,
+        settings: BuildSettings,
+    ) -> tuple[SegmentEntry, RowOrder | None]:
         """Quantises and inverts the rows, and writes everything but the manifest.
 
         Args:
             spaces: The spaces with fitted encoders.
             scales: Document weight of one impact step, per ``SPACE.PART``.
             ordinal: Ordinal of the first document.
+            settings: Order of rows, and memory.
+
+        Returns:
+            The segment's entry, and the order of rows if it is not that of arrival.
         """
-        doc_freq_files = {}
-        for space, parts in spaces.items():
-            impact_rows = []
-            for part in parts:
-                key = f"{space}.{part.name}"
-                rows, impacts = self._impacts(key, part, scales[key])
-                if rows.terms is not None:
-                    write_string_table(self.directory, terms_name(space, part.name), rows.terms)
-                doc_freq_files[key] = f"{key}.doc_freq.npy"
-                write_array(self.directory / doc_freq_files[key], self._doc_freq(key, rows))
-                impact_rows.append(impacts)
-            write_postings(self.directory, space, build_postings(impact_rows))
-        write_string_table(self.directory, "doc_ids", self._documents.doc_ids)
         ordinals = np.arange(ordinal, ordinal + self.document_count, dtype=np.uint64)
-        write_array(self.directory / "ordinals.npy", ordinals)
-        if self.split:
-            write_array(
-                self.directory / "passage_doc.npy", np.array(self._passage_doc, dtype=np.uint32)
-            )
-            write_array(
-                self.directory / "passage_span.npy",
-                np.array(self._passage_span, dtype=np.uint32).reshape(-1, 4),
-            )
-        return SegmentEntry(
-            name=self.directory.name,
-            document_count=self.document_count,
-            row_count=self.row_count,
-            live_documents=self.document_count,
-            live_rows=self.row_count,
-            split=self.split,
-            window_bits=WINDOW_BITS,
-            token_counts={key: draft.token_count for key, draft in self.parts.items()},
-            doc_freq_files=doc_freq_files,
-            files=seal_directory(self.directory),
+        passages = Passages(
+            np.frombuffer(self._passage_doc, dtype=np.uint32),
+            np.frombuffer(self._passage_span, dtype=np.uint32).reshape(-1, 4),
+            self.split,
         )
+        rows = (
+            (space, {part.name: self._quantised(f"{space}.{part.name}", scales) for part in parts})
+            for space, parts in spaces.items()
+        )
+        return seal_segment(self.directory, ordinals, passages, rows, settings)
 
-    def _impacts(self, key: str, part: SpacePart, scale: float) -> tuple[SparseRows, ImpactRows]:
-        draft = self.parts[key]
-        rows = draft.rows.take()
-        impacts = np.empty(rows.nnz, dtype=np.uint8)
-        draft.saturated = quantise(rows.weights, scale, impacts)
-        vocabulary = part.encoder.spec.vocabulary
-        size = len(rows.terms or ()) if vocabulary == "open" else vocabulary
-        return rows, ImpactRows(rows.indptr, rows.dimensions, impacts, size)
-
-    def _doc_freq(self, key: str, rows: SparseRows) -> np.ndarray:
-        statistics = self.parts[key].statistics
-        if statistics is not None:
-            return statistics.doc_freq
-        size = len(rows.terms or ())
-        return np.bincount(rows.dimensions, minlength=size).astype(np.uint32)
+    def _quantised(self, key: str, scales: Mapping[str, float]) -> PartRows:
+        return self.parts[key].quantised(scales[key])

@@ -21,6 +21,10 @@ class IndexExistsError(IndexerError):
     """An index would be overwritten."""
 
 
+class UnfinishedBuildError(IndexerError):
+    """What a build that did not end has encoded lies in the way, or does not fit this build."""
+
+
 class IndexLockedError(IndexerError):
     """Another process is writing to this index."""
 

@@ -18,6 +18,7 @@ import numpy as np
 from encoders.base import CorpusStatistics, Document, StatisticalEncoder
 from indexer.corpus.records import CorpusRecord, Reject, RejectLog
 from indexer.draft import SegmentDraft, Spaces
+from indexer.encoding import report_encoding
 from indexer.errors import IndexerError
 from indexer.fields import MAX_FIELDS, FieldError, fit_fields
 from indexer.format.commit import (
@@ -55,6 +56,7 @@ class Intake:
     split_documents: int = 0
     title_only: int = 0
     without_text: int = 0
+    ordering_seconds: float = 0.0
     drafts: list[SegmentDraft] = field(default_factory=list)
 
 
@@ -117,7 +119,11 @@ class GenerationWriter:
             parts=parts,
             size_bytes=sum(entry.size for entry in manifest.all_files().values()),
             replaced=len(self.replaced),
-            seconds={"encode": read - started, "invert": time.perf_counter() - read},
+            seconds={
+                "encode": read - started,
+                "order": intake.ordering_seconds,
+                "invert": time.perf_counter() - read - intake.ordering_seconds,
+            },
         )
 
     def _read(self, records: Iterable[CorpusRecord], rejects: RejectLog) -> Intake:
@@ -162,8 +168,10 @@ class GenerationWriter:
         segments = list(base.segments) if base else []
         ordinal = base.next_ordinal if base else 0
         for draft in drafts:
-            segments.append(draft.finish(fitted, scales, ordinal))
+            entry, order = draft.finish(fitted, scales, ordinal, self.settings)
+            segments.append(entry)
             ordinal += draft.document_count
+            intake.ordering_seconds += order.seconds if order else 0.0
         if base:
             entries, files = _refitted(base.spaces, fitted, scales), base.files
         else:
@@ -179,6 +187,11 @@ class GenerationWriter:
             segments=tuple(segment for segment in segments if segment.document_count),
             files=files,
         )
+        encoders = {
+            f"{space}.{part.name}": part.encoder
+            for space, parts in fitted.items()
+            for part in parts
+        }
         reports = tuple(
             PartReport(
                 name=key,
@@ -187,6 +200,11 @@ class GenerationWriter:
                 saturated=sum(draft.parts[key].saturated for draft in drafts),
                 truncated=self._passager.truncated.get(key, 0),
                 drift=_drift(key, manifest),
+                encoding=report_encoding(
+                    encoders[key],
+                    intake.passages,
+                    sum(draft.parts[key].encode_seconds for draft in drafts),
+                ),
             )
             for key, scale in scales.items()
         )

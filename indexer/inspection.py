@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from indexer.format.arrays import decoded_size
+from indexer.format.commit import SEGMENTS
 from indexer.format.manifest import Manifest, PartEntry
+from indexer.format.segment import Segment
 from indexer.report import format_size
 
 
@@ -26,21 +29,45 @@ def render(index: Path, manifest: Manifest) -> str:
     for segment in manifest.segments:
         size = sum(entry.size for entry in segment.files.values())
         deleted = segment.document_count - segment.live_documents
-        lines.append(
-            f"  segment {segment.name}: {segment.document_count:,} documents"
-            + (f", {deleted:,} deleted" if deleted else "")
-            + f", {format_size(size)}"
-        )
+        line = f"  segment {segment.name}: {segment.document_count:,} documents"
+        line += f", {deleted:,} deleted" if deleted else ""
+        line += ", passages bisected" if segment.reordered else ""
+        line += f", {format_size(size)}"
+        if segment.compressed:
+            directory = index / SEGMENTS / segment.name
+            decoded = sum(decoded_size(directory / name) for name in segment.files)
+            line += f" compressed, {format_size(decoded)} decoded"
+        lines.append(line)
     lines.append("  bytes")
-    total = sum(entry.size for entry in manifest.all_files().values())
-    for purpose, size in bytes_by_purpose(manifest).most_common():
+    sizes = bytes_by_purpose(manifest)
+    for purpose, size in [*sizes.most_common(), ("all files", sizes.total())]:
         per_document = size / max(1, manifest.document_count)
-        share = 100 * size / max(1, total)
+        share = 100 * size / max(1, sizes.total())
         lines.append(
             f"    {purpose:<32} {format_size(size):>10} {per_document:>9,.1f} per document "
             f"{share:>5.1f} %"
         )
+    lines.append("  postings")
+    for name, count in count_postings(index, manifest).items():
+        size = sum(sizes[purpose] for purpose in _purposes(name))
+        lines.append(
+            f"    {name}: {count:,}, {count / max(1, manifest.row_count):,.1f} per passage, "
+            f"{size / max(1, count):.2f} bytes each"
+        )
     return "\n".join(lines)
+
+
+def count_postings(index: Path, manifest: Manifest) -> dict[str, int]:
+    """Stored postings per space, those of deleted documents included.
+
+    Raises:
+        indexer.errors.IndexCorruptError: A file is missing or damaged.
+    """
+    counts: Counter[str] = Counter(dict.fromkeys(manifest.spaces, 0))
+    for entry in manifest.segments:
+        for name, space in Segment(index, entry, manifest.spaces).spaces.items():
+            counts[name] += space.postings.posting_count
+    return dict(counts)
 
 
 def bytes_by_purpose(manifest: Manifest) -> Counter[str]:
@@ -57,16 +84,35 @@ def bytes_by_purpose(manifest: Manifest) -> Counter[str]:
         elif name.startswith("doc_ids."):
             purpose = "document ids"
         elif ".postings." in name:
-            space, _, array = name.removesuffix(".npy").partition(".postings.")
-            purpose = f"{space} postings: {array}"
+            space, _, array = name.removesuffix(".zst").removesuffix(".npy").partition(".postings.")
+            purpose = f"{space}: {_ARRAY_PURPOSES.get(array, 'bounds')}"
         elif ".terms." in name:
-            purpose = f"{name.partition('.terms.')[0]} terms"
+            purpose = f"{name.partition('.terms.')[0]}: terms"
         elif ".doc_freq" in name:
-            purpose = f"{name.partition('.doc_freq')[0]} statistics"
+            purpose = f"{name.partition('.doc_freq')[0]}: statistics"
+        elif name.startswith(("row_arrival.", "row_of_arrival.")):
+            purpose = "order of passages"
         else:
             purpose = "passages and marks"
         sizes[purpose] += entry.size
     return sizes
+
+
+_ARRAY_PURPOSES = {
+    "local_ids": "posting lists",
+    "impacts": "posting lists",
+    "rare_windows": "posting lists",
+    "columns": "dense columns",
+    "posting_start": "directories",
+    "rare_start": "directories",
+    "directory": "directories",
+    "window_start": "directories",
+}
+"""What the arrays of postings are for; the others hold bounds, by which searches skip."""
+
+
+def _purposes(space: str) -> set[str]:
+    return {f"{space}: {purpose}" for purpose in (*_ARRAY_PURPOSES.values(), "bounds")}
 
 
 def _describe(part: PartEntry) -> str:

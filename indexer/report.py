@@ -23,6 +23,41 @@ def format_size(size: float) -> str:
 
 
 @dataclass(frozen=True)
+class EncodingReport:
+    """What it took to encode a part of learned weights.
+
+    Attributes:
+        passages: Passages encoded by this run.
+        found: Passages whose rows were there from a run that did not end.
+        seconds: Wall-clock time.
+        passages_per_second: Passages encoded per second.
+        padding: Padding as a share of the tokens read, ``None`` where the encoder counts none.
+        repeated: Batches computed again after one of the processes died.
+    """
+
+    passages: int
+    found: int
+    seconds: float
+    passages_per_second: float
+    padding: float | None
+    repeated: int
+
+    def render(self) -> str:
+        """One line for a terminal."""
+        line = (
+            f"encoded {self.passages:,} passages in {self.seconds:.1f} s, "
+            f"{self.passages_per_second:,.1f}/s"
+        )
+        if self.padding is not None:
+            line += f", {self.padding:.1%} padding"
+        if self.found:
+            line += f", {self.found:,} passages were encoded before"
+        if self.repeated:
+            line += f", {self.repeated:,} batches repeated after a process died"
+        return line
+
+
+@dataclass(frozen=True)
 class PartReport:
     """One part of a space in numbers.
 
@@ -33,6 +68,7 @@ class PartReport:
         saturated: Weights above 255 steps, cut to 255.
         truncated: Passages of which the encoder read only the beginning.
         drift: For BM25 when documents are added: average length now, relative to the pinned one.
+        encoding: For learned weights: the work of encoding.
     """
 
     name: str
@@ -41,6 +77,7 @@ class PartReport:
     saturated: int = 0
     truncated: int = 0
     drift: float | None = None
+    encoding: EncodingReport | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +93,63 @@ class DeletionReport:
     generation: int
     deleted: int
     unknown: int
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """Result of a merge.
+
+    Attributes:
+        index: Where the index is.
+        generation: The current generation, a new one if anything was merged.
+        merged_segments: Segments that became one; 0 if there was nothing to do.
+        segments: Segments of the index now.
+        documents: Documents of the index.
+        passages: Their passages.
+        dropped_documents: Deleted documents whose data are gone.
+        dropped_passages: Their passages.
+        size_before: Size of the whole index before, in bytes.
+        size_after: Size of the whole index now.
+        seconds: Wall-clock time.
+        order_seconds: Time spent on the order of passages, ``None`` for order of arrival.
+        log2_gap_before: Mean log2 of the gaps between a dimension's postings in order of arrival,
+            over the dimensions that decide the order.
+        log2_gap_after: The same in the order found.
+    """
+
+    index: Path
+    generation: int
+    merged_segments: int
+    segments: int
+    documents: int
+    passages: int
+    dropped_documents: int
+    dropped_passages: int
+    size_before: int
+    size_after: int
+    seconds: float
+    order_seconds: float | None = None
+    log2_gap_before: float | None = None
+    log2_gap_after: float | None = None
+
+    def render(self) -> str:
+        """A few lines for a terminal."""
+        if not self.merged_segments:
+            return f"{self.index}: generation {self.generation}, nothing to merge"
+        dropped = self.dropped_documents
+        lines = [
+            f"{self.index}: generation {self.generation} in {self.seconds:.1f} s",
+            f"  {self.merged_segments:,} segments merged into one, {self.segments:,} in all",
+            f"  {self.documents:,} documents, {self.passages:,} passages"
+            + (f", {dropped:,} deleted documents dropped" if dropped else ""),
+            f"  size {format_size(self.size_before)} before, {format_size(self.size_after)} now",
+        ]
+        if self.order_seconds is not None:
+            lines.append(
+                f"  order of passages found in {self.order_seconds:.1f} s, mean log2 of gaps "
+                f"{self.log2_gap_before:.2f} before, {self.log2_gap_after:.2f} now"
+            )
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -123,9 +217,11 @@ class BuildReport:
             if part.drift is not None and abs(part.drift - 1) > 0.1:
                 line += (
                     f", average length is {part.drift:.2f} times the one pinned at the first "
-                    "build (build again to refresh it)"
+                    "build (indexer merge --refresh-statistics renews it)"
                 )
             lines.append(line)
+            if part.encoding is not None:
+                lines.append(f"    {part.encoding.render()}")
         if self.rejected_count:
             lines.append(f"  {self.rejected_count:,} records rejected, see {self.rejects_file}")
             lines += [f"    {count:,} x {reason}" for reason, count in self.rejected.items()]

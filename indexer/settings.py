@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from indexer.errors import IndexCorruptError
+from indexer.format.manifest import MANIFEST_NAME, Manifest
+
+Order = Literal["arrival", "bisected"]
+
+MOST_ROWS = 1 << 26
+"""Most passages of a segment."""
 
 
 class BuildSettings(BaseModel):
@@ -14,6 +25,8 @@ class BuildSettings(BaseModel):
             ``DEFAULT_PASSAGE_WORDS`` words where they read texts of any length.
         memory_bytes: Rows are written out as a segment when they exceed about this much memory.
         segment_rows: Most passages of a segment.
+        order: How a segment's passages are ordered: as they arrive, or ``bisected``, similar ones
+            next to each other, which takes longer to build and makes searching faster.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -21,7 +34,21 @@ class BuildSettings(BaseModel):
     split: bool = True
     passage_tokens: int | None = Field(default=None, ge=16)
     memory_bytes: int = Field(default=1 << 30, ge=1 << 20)
-    segment_rows: int = Field(default=1 << 22, ge=1, le=1 << 26)
+    segment_rows: int = Field(default=1 << 22, ge=1, le=MOST_ROWS)
+    order: Order = "arrival"
+
+
+def recorded_settings(index: Path, manifest: Manifest) -> BuildSettings:
+    """The settings that an index was built with, which additions and merges follow.
+
+    Raises:
+        IndexCorruptError: They are none that this version knows.
+    """
+    try:
+        return BuildSettings.model_validate(manifest.settings)
+    except ValidationError as error:
+        reason = f"settings that this version does not know ({error.errors()[0]['msg']})"
+        raise IndexCorruptError(index / MANIFEST_NAME, reason) from None
 
 
 DEFAULT_PASSAGE_WORDS = 400

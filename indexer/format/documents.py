@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import bisect
 import datetime
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ class DocumentStore:
         self._text_source = _source(self._text_path, memory_map)
         self._column_source = _source(self._column_path, memory_map)
 
-    @cached_property
+    @functools.cached_property
     def columns(self) -> pa.Table:
         """Typed metadata, a column per field that any document of the segment has.
 
@@ -135,16 +135,32 @@ class DocumentStore:
             raise IndexCorruptError(path, "unexpected types of columns")
         return table
 
-    @cached_property
-    def _texts(self) -> tuple[list[int], list[tuple[_Strings, _Strings]]]:
-        """First document of each batch (and the end), and titles and texts per batch."""
+    def text_batches(self) -> list[pa.RecordBatch]:
+        """Titles and texts as mapped batches, checked to the last byte.
+
+        Raises:
+            IndexCorruptError: The file is damaged.
+        """
+        batches = self._unchecked_batches()
+        for batch in batches:
+            _guard(self._text_path, functools.partial(batch.validate, full=True))
+        return batches
+
+    def _unchecked_batches(self) -> list[pa.RecordBatch]:
         path = self._text_path
         batches: list[pa.RecordBatch] = _guard(path, lambda: _read_batches(self._text_source))
         if any(batch.schema != TEXT_SCHEMA for batch in batches):
             raise IndexCorruptError(path, "unexpected columns")
-        starts = list(accumulate((batch.num_rows for batch in batches), initial=0))
-        if starts[-1] != self._document_count:
+        if sum(batch.num_rows for batch in batches) != self._document_count:
             raise IndexCorruptError(path, f"does not hold {self._document_count} documents")
+        return batches
+
+    @functools.cached_property
+    def _texts(self) -> tuple[list[int], list[tuple[_Strings, _Strings]]]:
+        """First document of each batch (and the end), and titles and texts per batch."""
+        path = self._text_path
+        batches = self._unchecked_batches()
+        starts = list(accumulate((batch.num_rows for batch in batches), initial=0))
         titles, texts = ([_Strings(path, batch.column(i)) for batch in batches] for i in (0, 1))
         return starts, list(zip(titles, texts, strict=True))
 

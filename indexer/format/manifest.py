@@ -23,7 +23,7 @@ from indexer.errors import (
 )
 
 FORMAT = "winnow-index"
-FORMAT_VERSION = "0.1"
+FORMAT_VERSION = "0.2"
 MANIFEST_NAME = "manifest.json"
 FIELD_TYPES = frozenset({"keyword", "integer", "float", "boolean", "date", "keywords"})
 
@@ -106,7 +106,9 @@ class SegmentEntry(_Model):
     """One immutable segment.
 
     ``document_count`` and ``row_count`` include deleted documents; ``live_documents``,
-    ``live_rows`` and ``token_counts`` (one per ``SPACE.PART``) don't.
+    ``live_rows`` and ``token_counts`` (one per ``SPACE.PART``) don't. ``reordered`` says that its
+    passages are kept in another order than that of arrival, ``compressed`` that its postings are
+    decoded into memory when it is opened.
     """
 
     name: str
@@ -115,6 +117,8 @@ class SegmentEntry(_Model):
     live_documents: int = Field(ge=0)
     live_rows: int = Field(ge=0)
     split: bool
+    reordered: bool = False
+    compressed: bool = False
     window_bits: int
     token_counts: dict[str, int]
     tombstones: str | None = None

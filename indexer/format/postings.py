@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,17 @@ from numpy.typing import NDArray
 from indexer.errors import IndexCorruptError
 from indexer.format.arrays import check_offsets, read_array, write_array
 from kernels.cpu.inversion import (
+    KTH_RANKS,
     RARE,
     best_impacts,
     classify,
     count_dimensions,
+    head_offsets,
     invert,
     lay_out,
     posting_offsets,
 )
-from kernels.cpu.search import KTH_RANKS
+from kernels.cpu.layout import WindowedLayout
 
 WINDOW_BITS = 13
 """Windows of 8,192 rows: their 32-bit accumulators fill a first-level cache of 32 KiB."""
@@ -32,13 +35,13 @@ WINDOW_BITS = 13
 RARE_FACTOR = 8
 """A dimension with fewer than 8 postings per window gets no window directory."""
 
-DENSE_FRACTION = 1 / 8
+DENSE_FRACTION = 0.22
 """Above this share of the rows a column of bytes is faster than postings."""
 
 
 @dataclass(frozen=True)
 class Postings:
-    """The arrays that ``kernels.cpu.scoring.search_segment`` reads; see there for each."""
+    """The arrays that ``kernels.cpu.layout.WindowedLayout`` describes, and what names them."""
 
     posting_start: NDArray[np.int64]
     local_ids: NDArray[np.uint16]
@@ -52,10 +55,21 @@ class Postings:
     column_max: NDArray[np.uint8]
     max_impact: NDArray[np.uint8]
     kth_impact: NDArray[np.uint8]
+    head_start: NDArray[np.int64]
+    head_rows: NDArray[np.uint32]
+    head_impacts: NDArray[np.uint8]
     window_bits: int
     row_count: int
     path: Path = Path("postings")
     """What errors name: prefix of the files."""
+
+    @cached_property
+    def layout(self) -> WindowedLayout:
+        """What the scoring kernel takes: the same arrays, read-only, for which it is compiled."""
+        arrays = {name: getattr(self, name).view() for name in _DTYPES}
+        for array in arrays.values():
+            array.flags.writeable = False
+        return WindowedLayout(**arrays, window_bits=self.window_bits, row_count=self.row_count)
 
     def postings(self, dimension: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Ascending rows int64[n] and impacts uint8[n] of one dimension, decoded.
@@ -121,6 +135,9 @@ _DTYPES: dict[str, tuple[type, int]] = {
     "column_max": (np.uint8, 2),
     "max_impact": (np.uint8, 1),
     "kth_impact": (np.uint8, 2),
+    "head_start": (np.int64, 1),
+    "head_rows": (np.uint32, 1),
+    "head_impacts": (np.uint8, 1),
 }
 
 
@@ -173,6 +190,7 @@ def build_postings(parts: Sequence[ImpactRows], window_bits: int = WINDOW_BITS) 
         doc_freq, windows, row_count, RARE_FACTOR, DENSE_FRACTION, directory
     )
     rare = int(doc_freq[directory == RARE].sum())
+    head_start = head_offsets(doc_freq)
     result = Postings(
         posting_start=np.empty(dimension_count + 1, dtype=np.int64),
         local_ids=np.empty(kept, dtype=np.uint16),
@@ -186,10 +204,22 @@ def build_postings(parts: Sequence[ImpactRows], window_bits: int = WINDOW_BITS) 
         column_max=np.zeros((dense, windows), dtype=np.uint8),
         max_impact=np.zeros(dimension_count, dtype=np.uint8),
         kth_impact=np.zeros((dimension_count, len(KTH_RANKS)), dtype=np.uint8),
+        head_start=head_start,
+        head_rows=np.empty(int(head_start[-1]), dtype=np.uint32),
+        head_impacts=np.empty(int(head_start[-1]), dtype=np.uint8),
         window_bits=window_bits,
         row_count=row_count,
     )
-    best_impacts(source_start, row_impacts, np.array(KTH_RANKS), result.kth_impact)
+    best_impacts(
+        source_start,
+        rows,
+        row_impacts,
+        np.array(KTH_RANKS),
+        result.kth_impact,
+        result.head_start,
+        result.head_rows,
+        result.head_impacts,
+    )
     lay_out(
         source_start,
         rows,
@@ -254,12 +284,15 @@ def read_postings(
         "column_max": (dense, windows),
         "max_impact": (vocabulary,),
         "kth_impact": (vocabulary, len(KTH_RANKS)),
+        "head_start": (vocabulary + 1,),
+        "head_impacts": result.head_rows.shape,
     }
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise IndexCorruptError(path(name), f"shape {arrays[name].shape}, expected {shape}")
     check_offsets(path("posting_start"), result.posting_start, len(result.local_ids))
     check_offsets(path("rare_start"), result.rare_start, len(result.rare_windows))
+    check_offsets(path("head_start"), result.head_start, len(result.head_rows))
     _check_directory(path, result, windowed, dense)
     return result
 

@@ -4,6 +4,10 @@ Files of ``segments/NAME/``: ``documents.arrow``, ``columns.arrow``, ``doc_ids.*
 ``ordinals.npy`` uint64 per document, ``passage_doc.npy`` and ``passage_span.npy`` when documents
 were split, and per space ``SPACE.postings.*``, per part ``SPACE.PART.terms.*`` (open vocabularies,
 sorted) and ``SPACE.PART.doc_freq*.npy`` (uint32, over the text of live passages).
+
+Documents always stand in order of arrival. Rows, the passages, may stand in another order
+(``indexer.reorder``): then ``row_arrival.npy`` uint32 holds the position of arrival of each row,
+``row_of_arrival.npy`` is its inverse, and all that is per passage is by row.
 """
 
 from __future__ import annotations
@@ -96,6 +100,20 @@ class Segment:
         self.ordinals: NDArray[np.uint64] = self._array("ordinals.npy", np.uint64)
         if len(self.doc_ids) != entry.document_count or len(self.ordinals) != entry.document_count:
             raise IndexCorruptError(self.directory, f"does not hold {entry.document_count} ids")
+        self._open_passages(entry)
+        self.tombstones: NDArray[np.uint8] | None = None
+        if entry.tombstones:
+            self.tombstones = self._array(entry.tombstones, np.uint8)
+            if len(self.tombstones) != entry.document_count:
+                raise IndexCorruptError(self.directory / entry.tombstones, "of a wrong length")
+        # Stored titles, texts and metadata.
+        self.documents = DocumentStore(self.directory, entry.document_count, memory_map=memory_map)
+        self.spaces = {name: SegmentSpace(self, name, space) for name, space in spaces.items()}
+
+    def _array(self, name: str, dtype: type, ndim: int = 1) -> NDArray:
+        return read_array(self.directory / name, dtype, ndim, memory_map=self.memory_map)
+
+    def _open_passages(self, entry: SegmentEntry) -> None:
         self.passage_doc: NDArray[np.uint32] | None = None
         self.passage_span: NDArray[np.uint32] | None = None
         if entry.split:
@@ -109,17 +127,19 @@ class Segment:
                 raise IndexCorruptError(self.directory, "passages and documents differ in number")
         elif entry.row_count != entry.document_count:
             raise IndexCorruptError(self.directory, "passages and documents differ in number")
-        self.tombstones: NDArray[np.uint8] | None = None
-        if entry.tombstones:
-            self.tombstones = self._array(entry.tombstones, np.uint8)
-            if len(self.tombstones) != entry.document_count:
-                raise IndexCorruptError(self.directory / entry.tombstones, "of a wrong length")
-        # Stored titles, texts and metadata.
-        self.documents = DocumentStore(self.directory, entry.document_count, memory_map=memory_map)
-        self.spaces = {name: SegmentSpace(self, name, space) for name, space in spaces.items()}
-
-    def _array(self, name: str, dtype: type, ndim: int = 1) -> NDArray:
-        return read_array(self.directory / name, dtype, ndim, memory_map=self.memory_map)
+        self.row_arrival: NDArray[np.uint32] | None = None
+        self.row_of_arrival: NDArray[np.uint32] | None = None
+        if entry.reordered:
+            self.row_arrival = self._array("row_arrival.npy", np.uint32)
+            self.row_of_arrival = self._array("row_of_arrival.npy", np.uint32)
+            _check_permutation(
+                self.directory / "row_arrival.npy",
+                self.row_arrival,
+                self.row_of_arrival,
+                entry.row_count,
+            )
+            if self.passage_doc is None:
+                self.passage_doc = self.row_arrival
 
     @cached_property
     def alive_documents(self) -> NDArray[np.uint8]:
@@ -146,6 +166,24 @@ class Segment:
     def is_alive(self, doc_num: int) -> bool:
         """Whether the document has not been deleted."""
         return self.tombstones is None or not self.tombstones[doc_num]
+
+
+def _check_permutation(
+    path: Path, forward: NDArray[np.uint32], inverse: NDArray[np.uint32], count: int
+) -> None:
+    """Checks that two arrays are permutations of 0 to ``count - 1`` and undo each other.
+
+    Raises:
+        IndexCorruptError: They don't.
+    """
+    # If every number leads back to itself no two numbers lead to one place: both are permutations.
+    if (
+        len(forward) != count
+        or len(inverse) != count
+        or int(forward.max(initial=0)) >= max(1, count)
+        or not np.array_equal(inverse[forward], np.arange(count, dtype=np.uint32))
+    ):
+        raise IndexCorruptError(path, "the order of passages and its inverse do not fit together")
 
 
 def check_sizes(directory: Path, files: dict[str, FileEntry]) -> None:

@@ -81,6 +81,15 @@ class StringTable:
         except UnicodeDecodeError:
             raise IndexCorruptError(self._path, f"string {number} is not UTF-8") from None
 
+    def take(self, numbers: NDArray[np.integer]) -> list[str]:
+        """Many strings by their numbers, faster than one by one."""
+        view = self._byte_view
+        starts, ends = self._offsets[numbers].tolist(), self._offsets[numbers + 1].tolist()
+        try:
+            return [str(view[s:e], "utf-8") for s, e in zip(starts, ends, strict=True)]
+        except UnicodeDecodeError:
+            raise IndexCorruptError(self._path, "a string is not UTF-8") from None
+
     def __iter__(self) -> Iterator[str]:
         for number in range(len(self)):
             yield self[number]

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from encoders.base import Document
-from indexer import draft
+from indexer import sealing
 from indexer.builder import add_documents, build, delete_documents
 from indexer.cli import main
 from indexer.corpus.records import CorpusRecord
 from indexer.format import postings as layout
 from indexer.format.manifest import read_manifest
 from indexer.format.segment import Segment
-from indexer.settings import BuildSettings
+from indexer.settings import BuildSettings, Order
 
 TEXT = (
     "red planet weather rain new york query table sparse dense model index token weight search "
@@ -86,17 +86,18 @@ def documents(count: int, seed: int = 0) -> Iterator[Document]:
         )
 
 
-def build_everything(directory: Path, spaces: dict[str, str]) -> Path:
+def build_everything(directory: Path, spaces: dict[str, str], order: Order) -> Path:
     """Two segments from the build and one added, deletions, several windows, all forms."""
     with pytest.MonkeyPatch.context() as patch:
         bits = 6
-        patch.setattr(draft, "WINDOW_BITS", bits)
+        patch.setattr(sealing, "WINDOW_BITS", bits)
         small = functools.partial(layout.build_postings, window_bits=bits)
-        patch.setattr(draft, "build_postings", small)
+        patch.setattr(sealing, "build_postings", small)
         patch.setattr(layout, "RARE_FACTOR", 2)
         patch.setattr(layout, "DENSE_FRACTION", 0.4)
         patch.setattr("indexer.generation.BATCH_DOCUMENTS", 50)
-        build(documents(150), directory, spaces, settings=BuildSettings(segment_rows=100))
+        settings = BuildSettings(segment_rows=100, order=order)
+        build(documents(150), directory, spaces, settings=settings)
         delete_documents(directory, [f"s0d{number}" for number in range(0, 150, 9)])
         records = (CorpusRecord(document, "-", None) for document in documents(60, seed=1))
         add_documents(directory, records)
@@ -117,7 +118,7 @@ def build_everything(directory: Path, spaces: dict[str, str]) -> Path:
 def word_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index of two spaces of words; tests do not change it."""
     spaces = {"words": "english-bm25", "both": "plain-bm25 + 0.5*english-bm25"}
-    return build_everything(tmp_path_factory.mktemp("words") / "index", spaces)
+    return build_everything(tmp_path_factory.mktemp("words") / "index", spaces, "bisected")
 
 
 @pytest.fixture(scope="session")
@@ -126,4 +127,4 @@ def splade_index(tmp_path_factory: pytest.TempPathFactory, write_router: Callabl
     folder = tmp_path_factory.mktemp("splade")
     checkpoint = write_router(folder / "checkpoint")
     spaces = {"words": "english-bm25", "both": f"english-bm25 + 0.5*splade:{checkpoint}"}
-    return build_everything(folder / "index", spaces)
+    return build_everything(folder / "index", spaces, "arrival")

@@ -19,6 +19,7 @@ from indexer.builder import add_documents, build, build_index, delete_documents
 from indexer.corpus.records import CorpusRecord, RejectLog, RejectReason
 from indexer.format.manifest import read_manifest
 from indexer.format.segment import Segment
+from indexer.merge import merge_segments
 from indexer.settings import BuildSettings
 from indexer.spaces import SpacePart, reopen_spaces
 from indexer.verification import verify
@@ -153,6 +154,15 @@ class Changes(RuleBasedStateMachine):
         assert report.deleted == len(known)
         assert report.unknown == len(set(doc_ids) - known)
         assert report.generation == before + bool(known)
+
+    @rule(order=st.sampled_from(["arrival", "bisected"]), segments=st.integers(1, 2))
+    def merge(self, order: str, segments: int) -> None:
+        before = read_manifest(self.index)
+        report = merge_segments(self.index, order=order, segments=segments)
+        after = read_manifest(self.index)
+        assert len(after.segments) == report.segments <= max(segments, 1)
+        assert report.generation == after.generation
+        assert report.generation == before.generation + bool(report.merged_segments)
 
     @invariant()
     def holds_the_survivors(self) -> None:

@@ -211,8 +211,18 @@ class TestInspect:
             "fields year: integer",
             "8 documents, 1 deleted",
             "stored texts",
+            "all files",
         ):
             assert part in answer.stdout
+        purposes = re.findall(r"^    (\S.*?) {2,}[\d.]+ k?B ", answer.stdout, re.MULTILINE)
+        assert {"default: posting lists", "default: bounds", "document ids"} < set(purposes)
+        postings = re.search(r"default: (\d+), ([\d.]+) per passage", answer.stdout)
+        assert postings
+        assert int(postings[1]) == sum(
+            space.postings.posting_count
+            for segment in open_index(index)._snapshot.segments
+            for space in segment.spaces.values()
+        )
         assert "0.00 MB" not in answer.stdout
 
     def test_json(self, indexer, index):

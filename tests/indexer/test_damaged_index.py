@@ -143,10 +143,13 @@ def evil_postings(**changed: np.ndarray) -> Postings:
         "column_max": np.zeros((0, 1), np.uint8),
         "max_impact": np.full(2, 9, np.uint8),
     }
-    extra = {"kth_impact": np.zeros((2, 4), np.uint8)}
-    known = {name for name in Postings.__dataclass_fields__ if name in arrays | extra}
-    arrays = {name: array for name, array in (arrays | extra | changed).items() if name in known}
-    return Postings(**arrays, window_bits=6, row_count=64)
+    arrays |= {
+        "kth_impact": np.zeros((2, 4), np.uint8),
+        "head_start": np.zeros(3, np.int64),
+        "head_rows": np.zeros(0, np.uint32),
+        "head_impacts": np.zeros(0, np.uint8),
+    }
+    return Postings(**(arrays | changed), window_bits=6, row_count=64)
 
 
 SEARCH_POSTINGS = """

@@ -20,6 +20,7 @@ from indexer.corpus.records import CorpusRecord
 from indexer.errors import IndexerError, IndexLockedError
 from indexer.format.commit import write_lock
 from indexer.format.manifest import read_manifest
+from indexer.merge import merge_segments
 from indexer.verification import verify
 from retriever.errors import DocumentNotFoundError
 from retriever.searcher import Searcher, open_index
@@ -45,6 +46,7 @@ CHANGES: dict[str, Change] = {
     "add": lambda index: add_documents(index, records("new")),
     "replace": lambda index: add_documents(index, records("old"), replace=True),
     "delete": lambda index: delete_documents(index, ["old1", "old3"]),
+    "merge": lambda index: merge_segments(index, order="bisected"),
     "configure": lambda index: configure_part(index, None, None, weight=3.0),
 }
 
