@@ -1,4 +1,4 @@
-"""``indexer export-encoder``."""
+"""``indexer export-encoder`` and ``indexer export-router``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Directory to write."
 )
-@click.option("--int8", is_flag=True, help="8-bit products: smaller, faster, less exact.")
+@click.option("--int8", is_flag=True, help="8-bit vocabulary head: faster, less exact.")
 @click.option("--overwrite", is_flag=True, help="Replace an exported encoder that is there.")
 def export_encoder(checkpoint: str, output: Path, int8: bool, overwrite: bool) -> None:
     """Export a SPLADE-type checkpoint, so that it encodes without torch.
@@ -38,3 +38,33 @@ def export_encoder(checkpoint: str, output: Path, int8: bool, overwrite: bool) -
         f"{config.max_length} tokens, {size / 1e6:.1f} MB",
         err=True,
     )
+
+
+@click.command("export-router")
+@click.argument("checkpoint")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Directory to write."
+)
+@click.option(
+    "--query-weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of query weights for a checkpoint without its own: .json with {token: weight}, "
+    ".txt with token<TAB>weight, or .safetensors with one tensor 'weight'.",
+)
+def export_router(checkpoint: str, output: Path, query_weights: Path | None) -> None:
+    """Save a SPLADE-type checkpoint as sentence-transformers and OpenSearch load it.
+
+    CHECKPOINT is its directory, with settings behind a question mark where wanted:
+    'DIR?max_length=256&activation=log1p_relu'. What is written is an inference-free model: a
+    Router of the network for documents and a static embedding for queries.
+    """
+    from encoders.query.table import read_table
+    from encoders.router_layout import save_router_layout
+    from encoders.splade import create
+
+    table = None
+    if query_weights is not None:
+        encoder = create("splade", checkpoint)
+        table = read_table(query_weights, encoder.tokenizers.query, encoder.vocabulary)
+    save_router_layout(checkpoint, output, query_weights=table)
+    click.echo(f"{output}: saved in the Router layout", err=True)

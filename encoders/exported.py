@@ -5,9 +5,6 @@
 ``body.onnx``
     The network up to the vocabulary projection: ``input_ids`` and ``attention_mask`` int64[B, L]
     to ``hidden`` float32[B, L, d].
-``product.onnx``
-    ``products = tokens @ block``: float32, or uint8 (around 128) and int8 to int32. ONNX Runtime
-    has the fast matrix products, so the projection runs in it too, a block at a time.
 ``head.safetensors``
     ``weight`` float32[V, d] and ``bias`` float32[V]; or ``weight`` int8 within -63 to 63, whose
     row v stands for ``scale[v] * weight[v]``. Seven bits, because the 8-bit products of
@@ -36,12 +33,11 @@ from encoders.pruning import Pruning
 
 CONFIG = "encoder.json"
 BODY = "body.onnx"
-PRODUCT = "product.onnx"
 HEAD = "head.safetensors"
 TOKENIZER = "tokenizer.json"
 QUERY_TOKENIZER = "query/tokenizer.json"
 QUERY_TABLE = "query_table.safetensors"
-REQUIRED = (BODY, PRODUCT, HEAD, TOKENIZER)
+REQUIRED = (BODY, HEAD, TOKENIZER)
 OPTIONAL = (QUERY_TOKENIZER, QUERY_TABLE)
 
 Precision = Literal["float32", "int8"]
@@ -53,7 +49,7 @@ class ExportedEncoder(BaseModel):
     Attributes:
         format: Says what the file is.
         format_version: Version of the directory's layout.
-        precision: Of the products: ``float32`` or ``int8``.
+        precision: Of the vocabulary head: ``float32`` or ``int8``.
         vocabulary: V, rows of the vocabulary projection.
         hidden_size: d.
         activation: As in ``encoders.checkpoint.Pooling``.
@@ -72,7 +68,7 @@ class ExportedEncoder(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["winnow-encoder"] = "winnow-encoder"
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     precision: Precision
     vocabulary: int = Field(ge=1)
     hidden_size: int = Field(ge=1)

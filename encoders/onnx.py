@@ -14,9 +14,9 @@ import onnxruntime
 
 from encoders.base import EncoderSpec
 from encoders.checkpoint_files import content_hash
+from encoders.cpu_head import CpuVocabularyHead
 from encoders.errors import CheckpointError, EncoderError
-from encoders.exported import BODY, PRODUCT, REQUIRED, TOKENIZER, read_exported, read_head
-from encoders.onnx_head import OnnxVocabularyHead
+from encoders.exported import BODY, REQUIRED, TOKENIZER, read_exported, read_head
 from encoders.splade_base import (
     Batch,
     Row,
@@ -26,16 +26,14 @@ from encoders.splade_base import (
 )
 from encoders.splade_options import SpladeOptions, read_options, split_argument
 
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 512
 
 
 class OnnxSpladeEncoder(SpladeBase):
     """Rows over the vocabulary of an exported encoder; ``SpladeEncoder`` says what they are.
 
     With ``precision`` float32 the rows are those of the checkpoint but for the last bits. With
-    int8 the network computes with 8-bit numbers whose scale it takes from the batch, so that a
-    row depends a little on the documents beside it; the same documents in the same call give the
-    same bits in either case.
+    int8 the vocabulary head multiplies 8-bit numbers, each token's state with a scale of its own.
 
     >>> encoder = create("splade-onnx", "exported/splade")  # doctest: +SKIP
     >>> encoder.encode_documents([Document("d1", "Currently New York is rainy.")])  # doctest: +SKIP
@@ -79,9 +77,10 @@ class OnnxSpladeEncoder(SpladeBase):
         self._threads = threads or _available_threads()
         self._body = _session(directory / BODY, {"input_ids", "attention_mask"}, "hidden")
         self._settle_vocabulary(self._config.vocabulary)
-        product = _session(directory / PRODUCT, {"tokens", "block"}, "products")
         head = read_head(directory, self._config)
-        self._head = OnnxVocabularyHead(product, head, self.pooling)
+        self._head = CpuVocabularyHead(
+            head["weight"], head["bias"], self.pooling, head.get("scale")
+        )
 
     @property
     def spec(self) -> EncoderSpec:
@@ -93,10 +92,10 @@ class OnnxSpladeEncoder(SpladeBase):
 
     @property
     def batch_tokens(self) -> int:
-        """2,048: enough for the products to be fast, little enough to stay small in memory."""
+        """512: enough for the products to be fast, few enough to stay in the cache."""
         return BATCH_TOKENS
 
-    def _encode_batches(self, batches: Sequence[Batch]) -> Iterator[list[Row]]:
+    def encode_batches(self, batches: Sequence[Batch]) -> Iterator[list[Row]]:
         """One batch per thread, each computed by one thread: results depend on no thread count."""
         if self._threads == 1 or len(batches) < 2:
             yield from map(self._encode_batch, batches)
@@ -117,14 +116,7 @@ class OnnxSpladeEncoder(SpladeBase):
                 f"{list(hidden.shape)}, not {[*inside.shape, self._config.hidden_size]}; export "
                 "the checkpoint again."
             )
-        states = hidden[inside]
-        if not np.isfinite(states).all():
-            raise self._not_finite()
-        counts, dimensions, weights = self._head.rows(states, lengths, self._excluded())
-        if not np.isfinite(weights).all():
-            raise self._not_finite()
-        ends = np.cumsum(counts)[:-1]
-        return list(zip(np.split(dimensions, ends), np.split(weights, ends), strict=True))
+        return self._pooled(self._head, hidden[inside], lengths)
 
 
 def create(name: str, argument: str | None = None, **options: Any) -> OnnxSpladeEncoder:

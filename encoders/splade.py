@@ -11,6 +11,7 @@ import numpy as np
 
 from encoders.checkpoint import read_checkpoint
 from encoders.checkpoint_files import content_hash, weight_files
+from encoders.cpu_head import CpuVocabularyHead
 from encoders.exported import is_exported
 from encoders.masked_lm import load_masked_language_model
 from encoders.splade_base import (
@@ -23,7 +24,7 @@ from encoders.splade_base import (
 from encoders.splade_options import SpladeOptions, read_options, split_argument
 from encoders.vocabulary_head import sparse_weights
 
-CPU_BATCH_TOKENS = 2048
+CPU_BATCH_TOKENS = 1024
 GPU_BATCH_TOKENS = 65536
 
 
@@ -66,14 +67,18 @@ class SpladeEncoder(SpladeBase):
             checkpoint.config, files, device=self.options.device
         )
         self._settle_vocabulary(len(self.language_model.weight))
+        self._head: CpuVocabularyHead | None = None
+        if self.language_model.device.type == "cpu":
+            weight, bias = self.language_model.weight, self.language_model.bias
+            self._head = CpuVocabularyHead(weight.numpy(), bias.numpy(), self.pooling)
 
     @property
     def batch_tokens(self) -> int:
-        """2,048 on a CPU, 65,536 on a GPU."""
+        """1,024 on a CPU, 65,536 on a GPU."""
         on_cpu = self.language_model.device.type == "cpu"
         return CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS
 
-    def _encode_batches(self, batches: Sequence[Batch]) -> Iterator[list[Row]]:
+    def encode_batches(self, batches: Sequence[Batch]) -> Iterator[list[Row]]:
         """On a CPU, one batch per thread: no thread waits for another within a product.
 
         Torch's own threads meet after every operation, which on a machine that has other work
@@ -105,6 +110,8 @@ class SpladeEncoder(SpladeBase):
         mask = torch.arange(padded.shape[1])[None] < lengths[:, None]
         with torch.inference_mode():
             hidden = self.language_model.hidden(padded.to(device), mask.long().to(device))
+            if self._head is not None:
+                return self._pooled(self._head, hidden[mask].numpy(), lengths.numpy())
             counts, dimensions, values = sparse_weights(
                 hidden,
                 lengths.to(device),

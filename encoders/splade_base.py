@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from encoders.base import Document, EncoderSpec, QuerySide, SparseRows
 from encoders.checkpoint import Checkpoint, Pooling, position_limit
+from encoders.cpu_head import CpuVocabularyHead
 from encoders.errors import CheckpointError, EncoderError
 from encoders.pruning import Pruning
 from encoders.query.table import read_table
@@ -22,6 +24,36 @@ RECORDED = ("content_hash", "layout", "pooling", "query_weights", "precision")
 
 Batch = Sequence[Sequence[int]]
 Row = tuple[NDArray[np.uint32], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What was encoded, and what it cost.
+
+    Attributes:
+        documents: Texts, those without any token included.
+        tokens: Tokens read, special ones included, cut ones not.
+        padded_tokens: Tokens computed.
+    """
+
+    documents: int = 0
+    tokens: int = 0
+    padded_tokens: int = 0
+
+    def __add__(self, other: Workload) -> Workload:
+        return Workload(
+            self.documents + other.documents,
+            self.tokens + other.tokens,
+            self.padded_tokens + other.padded_tokens,
+        )
+
+    def __sub__(self, other: Workload) -> Workload:
+        return self + Workload(-other.documents, -other.tokens, -other.padded_tokens)
+
+    @property
+    def waste(self) -> float:
+        """Padding as a share of the tokens."""
+        return self.padded_tokens / self.tokens - 1 if self.tokens else 0.0
 
 
 class SpladeBase(ABC):
@@ -36,6 +68,7 @@ class SpladeBase(ABC):
         content_hash: Hash of all that decides the weights, set by the engine.
         vocabulary: V, set by the engine.
         table: float32[V] published query weights or ``None``, set by the engine.
+        workload: What was encoded so far.
     """
 
     name = "splade"
@@ -56,6 +89,7 @@ class SpladeBase(ABC):
             checkpoint.pooling.strategy, options.activation or checkpoint.pooling.activation
         )
         self.pruning = options.prune or _recorded_pruning(checkpoint)
+        self.workload = Workload()
         self.tokenizers = SpladeTokenizers(checkpoint, _max_length(checkpoint, options))
 
     @property
@@ -104,6 +138,14 @@ class SpladeBase(ABC):
         Raises:
             EncoderError: The model computed a weight that is not finite.
         """
+        return self.encode_with(self.encode_batches, documents)
+
+    def encode_with(
+        self,
+        encode_batches: Callable[[Sequence[Batch]], Iterator[list[Row]]],
+        documents: Sequence[Document],
+    ) -> SparseRows:
+        """The same, where ``encode_batches`` takes the place of the method of this name."""
         ids = self.tokenizers.encode([document.full_text() for document in documents])
         lengths = np.array([len(row) for row in ids], dtype=np.int64)
         shortest = self.tokenizers.empty_length if self.options.zero_special_tokens else 0
@@ -112,9 +154,14 @@ class SpladeBase(ABC):
         order = order[lengths[order] > shortest]
         rows = [(np.empty(0, np.uint32), np.empty(0, np.float32))] * len(documents)
         batches = list(_batches(order, lengths, self.options.batch_tokens or self.batch_tokens))
+        self.workload += Workload(
+            len(documents),
+            int(lengths[order].sum()),
+            sum(len(batch) * int(lengths[batch[0]]) for batch in batches),
+        )
         for batch, encoded in zip(
             batches,
-            self._encode_batches([[ids[i] for i in batch] for batch in batches]),
+            encode_batches([[ids[i] for i in batch] for batch in batches]),
             strict=True,
         ):
             for i, row in zip(batch.tolist(), encoded, strict=True):
@@ -138,8 +185,21 @@ class SpladeBase(ABC):
         """Tokens of a batch, padding included, where the user sets none."""
 
     @abstractmethod
-    def _encode_batches(self, batches: Sequence[Batch]) -> Iterator[list[Row]]:
+    def encode_batches(self, batches: Sequence[Batch]) -> Iterator[list[Row]]:
         """Rows of each batch of token ids, unpruned, in order."""
+
+    def _pooled(
+        self, head: CpuVocabularyHead, states: NDArray[np.float32], lengths: NDArray[np.int64]
+    ) -> list[Row]:
+        """Rows of texts from the states of their tokens, on the CPU."""
+        # The head's maximum passes NaN over.
+        if not np.isfinite(states).all():
+            raise self._not_finite()
+        counts, dimensions, weights = head.rows(states, lengths, self._excluded())
+        if not np.isfinite(weights).all():
+            raise self._not_finite()
+        ends = np.cumsum(counts)[:-1]
+        return list(zip(np.split(dimensions, ends), np.split(weights, ends), strict=True))
 
     def _excluded(self) -> list[int]:
         """Dimensions that never get a weight."""
@@ -197,6 +257,14 @@ def refuse_another_checkpoint(encoder: SpladeBase, recorded: Mapping[str, Any]) 
                 f"is {found!r}, not {value!r}. Give the directory of that checkpoint, or build "
                 "the index again."
             )
+
+
+def padded_tokens(lengths: NDArray[np.int64], batch_tokens: int) -> int:
+    """Tokens that are computed for texts of these lengths, padding included."""
+    order = np.argsort(-lengths, kind="stable")
+    return sum(
+        len(batch) * int(lengths[batch[0]]) for batch in _batches(order, lengths, batch_tokens)
+    )
 
 
 def _batches(

@@ -36,7 +36,8 @@ class SpladeOptions:
             OpenSearch are trained; ``sum`` counts each, as those with a learned table of Li-LSR
             (arXiv 2505.01452) are.
         device: A torch device; CUDA if there is a GPU, else the CPU.
-        batch_tokens: Tokens of a batch, padding included; 2,048 on a CPU, 65,536 on a GPU.
+        batch_tokens: Tokens of a batch, padding included; 512 or
+            1,024 on a CPU, 65,536 on a GPU.
     """
 
     max_length: int | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -82,14 +83,14 @@ def _splade(fixture: str, settings: str = "", **written: object) -> Make:
     return make
 
 
-def _splade_onnx(request: pytest.FixtureRequest) -> Made:
+def _splade_onnx(request: pytest.FixtureRequest, precision: str = "float32") -> Made:
     pytest.importorskip("torch", reason="needs the [encode] extra")
     pytest.importorskip("onnx", reason="needs the [encode] extra")
     from encoders.onnx_export import export_encoder
 
     folder = request.getfixturevalue("tmp_path_factory").mktemp("onnx")
     checkpoint = request.getfixturevalue("write_router")(folder / "checkpoint")
-    export_encoder(checkpoint, folder / "exported")
+    export_encoder(checkpoint, folder / "exported", precision=precision)
     return _prepared("splade-onnx", str(folder / "exported"))
 
 
@@ -124,6 +125,7 @@ OURS = [
             "splade-sum": _splade("write_splade", "?prune=top_k:20", strategy="sum"),
             "splade-plain": _splade("write_masked_lm", "?prune=max_ratio:0.1&aggregation=sum"),
             "splade-onnx": _splade_onnx,
+            "splade-onnx-int8": partial(_splade_onnx, precision="int8"),
             "splade-tiny": _splade_tiny,
         }.items()
     ),

@@ -224,7 +224,7 @@ def test_damaged_files_are_named(copy, name, damage):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, "format_version"),
+        ({"format_version": 3}, "format_version"),
         ({"surplus": 1}, "surplus"),
         ({"vocabulary": 9}, "vocabulary rows"),
         ({"hidden_size": 16}, "head.safetensors"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from encoders.base import Document, SparseRows
 from encoders.errors import CheckpointError, EncoderError
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.torch
 pytest.importorskip("torch", reason="needs the [encode] extra")
 pytest.importorskip("transformers", reason="needs the [encode] extra")
 
+from encoders.commands import export_router  # noqa: E402
 from encoders.router_layout import STATIC_EMBEDDING, save_router_layout  # noqa: E402
 from encoders.splade import create  # noqa: E402
 
@@ -156,3 +158,19 @@ def test_what_cannot_be_saved_is_said(write_splade, tmp_path, tokens):
     with pytest.raises(CheckpointError, match="is not a directory"):
         save_router_layout(str(tmp_path / "nowhere"), tmp_path / "saved")
     assert not (tmp_path / "saved").exists()
+
+
+def test_command(write_splade, tmp_path):
+    checkpoint = write_splade(tmp_path / "checkpoint")
+    table = tmp_path / "idf.json"
+    table.write_text(json.dumps({"red": 2.5, "planet": 1.5}))
+    arguments = [str(checkpoint), "-o", str(tmp_path / "saved")]
+    with pytest.raises(EncoderError, match="query weights"):
+        CliRunner().invoke(export_router, arguments, catch_exceptions=False)
+    arguments += ["--query-weights", str(table)]
+    answer = CliRunner().invoke(export_router, arguments, catch_exceptions=False)
+    assert answer.exit_code == 0, answer.output
+    side = create("splade", str(tmp_path / "saved")).query_side()
+    red = WordPieceTokenizer(side.tokenizer_json or b"").id("red")
+    assert side.table is not None
+    assert side.table[red] == 2.5

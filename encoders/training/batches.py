@@ -1,0 +1,57 @@
+"""Micro-batches: queries of one source with their relevant documents and mined negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.training.configuration import ScheduleSettings
+from encoders.training.pool import PoolSource
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Numbers of queries and documents within a source.
+
+    Attributes:
+        source: The source.
+        queries: int64[B].
+        documents: int64[D], distinct; every query is scored against all of them.
+        positive: int64[B], column of the document drawn as the query's relevant one.
+        relevant: bool[B, D], all columns that are relevant to the query.
+    """
+
+    source: PoolSource
+    queries: NDArray[np.int64]
+    documents: NDArray[np.int64]
+    positive: NDArray[np.int64]
+    relevant: NDArray[np.bool_]
+
+
+def draw(
+    pool: Sequence[PoolSource], settings: ScheduleSettings, seed: int, step: int
+) -> list[Batch]:
+    """The micro-batches of a step; a function of seed and step alone, so that runs can resume."""
+    rng = np.random.default_rng((seed, step))
+    shares = np.array([source.weight for source in pool])
+    chosen = rng.choice(len(pool), settings.accumulate, p=shares / shares.sum())
+    return [_draw(pool[number], settings, rng) for number in chosen]
+
+
+def _draw(source: PoolSource, settings: ScheduleSettings, rng: np.random.Generator) -> Batch:
+    count = min(settings.queries, len(source.positives))
+    queries = rng.choice(len(source.positives), count, replace=False)
+    firsts, others = [], []
+    for query in queries:
+        firsts.append(int(rng.choice(source.positives[query])))
+        negatives = source.negatives[query, : settings.negative_depth]
+        negatives = negatives[negatives >= 0]
+        others.append(rng.choice(negatives, min(settings.negatives, len(negatives)), replace=False))
+    documents = np.unique(np.concatenate([firsts, *others]).astype(np.int64))
+    relevant = np.zeros((count, len(documents)), bool)
+    for row, query in zip(relevant, queries, strict=True):
+        row[np.isin(documents, source.positives[query])] = True
+    return Batch(source, queries, documents, np.searchsorted(documents, firsts), relevant)

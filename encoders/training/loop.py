@@ -1,0 +1,241 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from encoders.checkpoint import Pooling
+from encoders.training.batches import draw
+from encoders.training.cache import Progress
+from encoders.training.configuration import TrainingConfig
+from encoders.training.document_frequency import DocumentFrequency
+from encoders.training.errors import TrainingError
+from encoders.training.guards import CollapseGuard
+from encoders.training.objective import Objective, Scoring
+from encoders.training.pool import PoolSource
+from encoders.training.regularisers import quadratic_warm_up
+from encoders.training.state import FILE, State
+from encoders.training.student import Student
+
+LOG = "log.jsonl"
+BEST = "best"
+LATEST = "latest"
+
+_FADE_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Development:
+    """What a student does on the dev sets beside the base.
+
+    Attributes:
+        figures: A figure per dev set.
+        mean: Their weighted mean, by which a run chooses.
+        part_weight: Weight of the learned part at which it was measured.
+    """
+
+    figures: Mapping[str, float]
+    mean: float
+    part_weight: float
+
+
+Evaluate = Callable[[Student], Development]
+"""It comes from outside: measures belong to a package that imports this one."""
+
+
+def train(
+    config: TrainingConfig,
+    pool: Sequence[PoolSource],
+    *,
+    student: Student | None = None,
+    evaluate: Evaluate | None = None,
+    resume: bool = False,
+    progress: Progress = lambda line: None,
+) -> State:
+    """Trains a student, or goes on where a stopped run left off.
+
+    The directory ``config.output`` gets ``log.jsonl`` (one JSON object per ``log_every`` steps
+    and per evaluation), ``state.pt`` to resume from, ``latest/`` and, if there is an evaluation,
+    ``best/``: plain checkpoints that can be used at any time.
+
+    Args:
+        config: All settings.
+        pool: See ``encoders.training.pool.prepare``.
+        student: The initial network; loaded from ``config.initial`` when left out.
+        evaluate: Measures the student on dev sets.
+        resume: Go on from ``state.pt``.
+        progress: Told what is logged, in short lines.
+
+    Raises:
+        CollapseError: The model stopped being a useful sparse encoder.
+        TrainingError: The output directory holds a run and ``resume`` is not set, or it holds
+            none and it is; or the run belongs to another configuration.
+    """
+    torch.set_num_threads(config.threads)
+    state = initial_state(config, student or load_student(config))
+    saved = config.output / FILE
+    if resume:
+        if not saved.is_file():
+            raise TrainingError(f"{config.output} holds no run to resume; leave out --resume.")
+        state.load(saved, config)
+        progress(f"resumed after step {state.step}")
+    elif (config.output / LOG).exists():
+        raise TrainingError(
+            f"{config.output} holds a run; go on with --resume, or give another output."
+        )
+    config.output.mkdir(parents=True, exist_ok=True)
+    _Run(config, pool, state, evaluate, progress).go()
+    return state
+
+
+def load_student(config: TrainingConfig) -> Student:
+    """The network to start from."""
+    pooling = None if config.activation is None else Pooling("max", config.activation)
+    return Student(config.initial, pooling)
+
+
+def initial_state(config: TrainingConfig, student: Student) -> State:
+    """A run before its first step."""
+    scoring = Scoring(config.part_weight, config.temperature)
+    scoring.to(student.device)
+    schedule = config.schedule
+    table_rate = schedule.query_table_learning_rate
+    scalars = [scoring.log_part_weight, scoring.log_temperature]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": student.network_parameters(), "peak": schedule.learning_rate},
+            {"params": scalars, "peak": schedule.scalar_learning_rate, "weight_decay": 0.0},
+            {"params": [student.log_query_factor], "peak": table_rate, "weight_decay": 0.0},
+        ],
+        lr=schedule.learning_rate,
+        weight_decay=schedule.weight_decay,
+        fused=True,
+    )
+    guard = CollapseGuard(config.guards, schedule.steps)
+    return State(student, scoring, optimizer, DocumentFrequency(student.vocabulary), guard)
+
+
+class _Run:
+    """One call of ``train``."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        pool: Sequence[PoolSource],
+        state: State,
+        evaluate: Evaluate | None,
+        progress: Progress,
+    ) -> None:
+        self._config = config
+        self._pool = pool
+        self._state = state
+        self._evaluate = evaluate
+        self._progress = progress
+        self._objective = Objective(config, state.student)
+        self._sums: list[dict[str, float]] = []
+        self._started = time.monotonic()
+
+    def go(self) -> None:
+        config, state = self._config, self._state
+        steps = config.schedule.steps
+        if state.step == 0:
+            self._measure()
+        while state.step < steps:
+            self._sums.append(self._step())
+            state.step += 1
+            if state.step % _FADE_EVERY == 0:
+                state.frequencies.fade()
+            if state.step % config.log_every == 0 or state.step == steps:
+                self._log_steps()
+            if config.evaluate_every and (
+                state.step % config.evaluate_every == 0 or state.step == steps
+            ):
+                self._measure()
+            if state.step % config.save_every == 0 or state.step == steps:
+                state.save(config.output / FILE, config)
+                state.student.save(config.output / LATEST)
+
+    def _step(self) -> dict[str, float]:
+        config, state = self._config, self._state
+        schedule, step = config.schedule, state.step
+        for group in state.optimizer.param_groups:
+            group["lr"] = group["peak"] * _linear(step, schedule.steps, schedule.warm_up)
+        warm_up = int(config.sparsity.warm_up * schedule.steps)
+        penalty_weight = config.sparsity.weight * quadratic_warm_up(step, warm_up)
+        rng = np.random.default_rng((config.seed, step, 1))
+        state.optimizer.zero_grad()
+        parts: list[dict[str, float]] = []
+        for batch in draw(self._pool, schedule, config.seed, step):
+            found = self._objective.losses(
+                batch, state.scoring, state.frequencies, penalty_weight, rng
+            )
+            (found.total / schedule.accumulate).backward()
+            parts.append({"loss": found.total.item(), **found.parts})
+        means = _means(parts)
+        state.guard.check(step, means["loss"], means["dims"])
+        torch.nn.utils.clip_grad_norm_(state.student.parameters(), schedule.clip)
+        state.optimizer.step()
+        return means
+
+    def _log_steps(self) -> None:
+        state = self._state
+        means = {name: round(value, 5) for name, value in _means(self._sums).items()}
+        self._sums.clear()
+        line = {
+            "step": state.step,
+            **means,
+            "part_weight": round(state.scoring.part_weight, 4),
+            "temperature": round(state.scoring.log_temperature.exp().item(), 4),
+            "learning_rate": state.optimizer.param_groups[0]["lr"],
+            "seconds": round(time.monotonic() - self._started, 1),
+            "doc_freq_histogram": state.frequencies.histogram(),
+        }
+        self._write(line)
+        shown = " ".join(f"{name} {value:.4g}" for name, value in means.items())
+        self._progress(f"step {state.step}: {shown}")
+
+    def _measure(self) -> None:
+        if self._evaluate is None:
+            return
+        state, output = self._state, self._config.output
+        found = self._evaluate(state.student)
+        figures = {name: round(value, 5) for name, value in found.figures.items()}
+        line = {"dev": figures, "dev_mean": round(found.mean, 5), "at_weight": found.part_weight}
+        self._write({"step": state.step, **line})
+        shown = " ".join(f"{name} {value:.4f}" for name, value in figures.items())
+        self._progress(
+            f"step {state.step}: dev {found.mean:.4f} at weight {found.part_weight:g}: {shown}"
+        )
+        if found.mean > state.best[0]:
+            state.best = (found.mean, state.step)
+            state.student.save(output / BEST)
+
+    def _write(self, line: Mapping[str, object]) -> None:
+        with (self._config.output / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def read_log(output: Path) -> list[dict[str, object]]:
+    """The lines of a run's log."""
+    with (output / LOG).open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def _linear(step: int, steps: int, warm_up: float) -> float:
+    """Share of the highest learning rate: a linear rise, then a linear fall to 0."""
+    rising = max(1, int(warm_up * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return max(0.0, (steps - step) / max(1, steps - rising))
+
+
+def _means(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    rows = list(rows)
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}

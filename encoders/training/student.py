@@ -1,0 +1,213 @@
+"""The network in training: a masked language model whose vocabulary head is evaluated in part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from encoders._transformers import masked_language_model
+from encoders.checkpoint import Pooling, read_checkpoint
+from encoders.checkpoint_files import WEIGHTS, weight_files
+from encoders.checkpoint_tokenizer import read_tokenizer_json
+from encoders.masked_lm import load_masked_language_model
+from encoders.query.tokenizer import WordPieceTokenizer
+from encoders.training.errors import TrainingError
+from encoders.training.max_logits import MaxLogits
+
+QUERY_FACTORS = "query_factors.npy"
+"""Beside a checkpoint whose query table was trained: float32[V], factors of the idf."""
+
+_ENCODE_BATCH_TOKENS = 2048
+_COLUMNS = 1024
+
+
+class Head(NamedTuple):
+    """Some columns of the vocabulary head: float32[C, d] and float32[C]."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+
+class Student(torch.nn.Module):  # type: ignore[misc]
+    """Document weights of a checkpoint, differentiable, for any subset of the vocabulary.
+
+    Attributes:
+        pooling: Activation; the maximum over tokens is the only pooling that is trained.
+        tokenizer: Of documents and queries.
+        special_ids: Entries that never get a weight.
+        log_query_factor: float32[V]; a query weight is idf times the exponential of it. Zeros,
+            unless the query table is trained too (Li-LSR, arXiv 2505.01452).
+    """
+
+    def __init__(self, directory: Path, pooling: Pooling | None = None) -> None:
+        """Loads a checkpoint of any layout of ``encoders.checkpoint``; no dropout is applied.
+
+        Raises:
+            CheckpointError: The checkpoint is not valid.
+            TrainingError: It pools by sums.
+        """
+        super().__init__()
+        checkpoint = read_checkpoint(directory)
+        self.pooling = pooling or checkpoint.pooling
+        if self.pooling.strategy != "max":
+            raise TrainingError(f"{directory} pools by sums; only maximum pooling is trained.")
+        self._directory = checkpoint.model_directory
+        self._config = checkpoint.config
+        model = load_masked_language_model(checkpoint.config, weight_files(self._directory))
+        self.body = model.body
+        self.weight = _own_parameter(self.body, model.weight)
+        self.bias = _own_parameter(self.body, model.bias)
+        self.log_query_factor = torch.nn.Parameter(torch.zeros_like(self.bias))
+        factors = directory / QUERY_FACTORS
+        if factors.is_file():
+            loaded = torch.from_numpy(np.load(factors, allow_pickle=False))
+            self.log_query_factor.data.copy_(loaded.log())
+        places = [checkpoint.model_directory, checkpoint.directory]
+        self._tokenizer_json = read_tokenizer_json(places, lower_case=checkpoint.lower_case)
+        self.tokenizer = WordPieceTokenizer(self._tokenizer_json)
+        self.special_ids = np.array(sorted(self.tokenizer.special_ids), dtype=np.int64)
+        self._first, self._last = (self.tokenizer.id(token) for token in ("[CLS]", "[SEP]"))
+
+    @property
+    def vocabulary(self) -> int:
+        """V, entries of the vocabulary head."""
+        return len(self.weight)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+        return self.weight.device
+
+    def network_parameters(self) -> list[torch.nn.Parameter]:
+        """All parameters but the query table."""
+        return [p for p in self.parameters() if p is not self.log_query_factor]
+
+    def query_factors(self) -> NDArray[np.float32]:
+        """float32[V], factors of the idf in query weights."""
+        factors: NDArray[np.float32] = self.log_query_factor.detach().exp().cpu().numpy()
+        return factors
+
+    def tokens(self, texts: Sequence[str], max_length: int) -> list[NDArray[np.int32]]:
+        """Token ids of documents, at most ``max_length`` with the special tokens around them."""
+        return [
+            np.array([self._first, *ids[: max_length - 2], self._last], dtype=np.int32)
+            for ids in self.tokenizer.ids_batch(texts)
+        ]
+
+    def head(self, columns: torch.Tensor) -> Head:
+        """Rows of the vocabulary projection for int64[C] entries.
+
+        Taken once for all documents of a step: the gradient of each such selection is as large
+        as the whole vocabulary.
+        """
+        return Head(self.weight[columns], self.bias[columns])
+
+    def weights(self, documents: Sequence[NDArray[np.int32]], head: Head) -> torch.Tensor:
+        """Document weights in some columns of the vocabulary.
+
+        Args:
+            documents: Token ids as ``tokens`` gives them.
+            head: The columns.
+
+        Returns:
+            float32[len(documents), C], >= 0, equal to the same columns of the whole head.
+        """
+        return self._pool(self._states(documents), head)
+
+    def encode(
+        self, documents: Sequence[NDArray[np.int32]], columns: NDArray[np.int64]
+    ) -> sparse.csr_matrix:
+        """Sparse rows of many documents, restricted to some columns; no gradient.
+
+        Returns:
+            float32 CSR of the shape [len(documents), V] with weights in ``columns`` only.
+        """
+        order = sorted(range(len(documents)), key=lambda i: len(documents[i]))
+        found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
+        start = 0
+        while start < len(order):
+            end = start + 1
+            while end < len(order) and (
+                (end + 1 - start) * len(documents[order[end]]) <= _ENCODE_BATCH_TOKENS
+            ):
+                end += 1
+            numbers = np.array(order[start:end])
+            with torch.inference_mode():
+                weights = self._in_blocks([documents[i] for i in numbers], columns)
+            rows, places = np.nonzero(weights)
+            found.append((numbers[rows], columns[places], weights[rows, places]))
+            start = end
+        rows, dims, values = (np.concatenate(part) for part in zip(*found, strict=True))
+        shape = (len(documents), self.vocabulary)
+        return sparse.csr_matrix((values, (rows, dims)), shape=shape)
+
+    def _in_blocks(
+        self, documents: Sequence[NDArray[np.int32]], columns: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        states = self._states(documents)
+        result = np.empty((len(documents), len(columns)), np.float32)
+        for start in range(0, len(columns), _COLUMNS):
+            block = torch.from_numpy(columns[start : start + _COLUMNS]).to(self.device)
+            result[:, start : start + len(block)] = (
+                self._pool(states, self.head(block)).cpu().numpy()
+            )
+        return result
+
+    def _states(self, documents: Sequence[NDArray[np.int32]]) -> torch.Tensor:
+        """float32[B, L, d]; a padded position repeats the first token, so no maximum changes."""
+        lengths = torch.tensor([len(ids) for ids in documents])
+        padded = np.zeros((len(documents), int(lengths.max())), np.int64)
+        for row, ids in zip(padded, documents, strict=True):
+            row[: len(ids)] = ids
+        inside = torch.arange(padded.shape[1])[None] < lengths[:, None]
+        ids, inside = torch.from_numpy(padded).to(self.device), inside.to(self.device)
+        states = self.body(input_ids=ids, attention_mask=inside.long()).logits
+        return torch.where(inside[:, :, None], states, states[:, :1])
+
+    def logits(self, documents: Sequence[NDArray[np.int32]], head: Head) -> torch.Tensor:
+        """float32[len(documents), C], the maximum over tokens before the activation."""
+        return MaxLogits.apply(self._states(documents), head.weight) + head.bias
+
+    def _pool(self, states: torch.Tensor, head: Head) -> torch.Tensor:
+        weights = (MaxLogits.apply(states, head.weight) + head.bias).relu().log1p()
+        return weights.log1p() if self.pooling.activation == "log1p_relu" else weights
+
+    def save(self, directory: Path) -> None:
+        """Writes the network as a plain masked language model with its tokenizer."""
+        from safetensors.torch import save_file
+
+        directory.mkdir(parents=True, exist_ok=True)
+        model = masked_language_model(self._config)
+        decoder = model.get_output_embeddings()
+        name = next(name for name, module in model.named_modules() if module is decoder)
+        state = self.body.state_dict()
+        state[f"{name}.weight"], state[f"{name}.bias"] = self.weight, self.bias
+        model.load_state_dict(state, strict=False)
+        tensors: dict[int, tuple[str, torch.Tensor]] = {}
+        for key, tensor in model.state_dict().items():
+            tensors.setdefault(tensor.data_ptr(), (key, tensor.contiguous()))
+        save_file(dict(tensors.values()), directory / WEIGHTS, metadata={"format": "pt"})
+        for file in ("config.json", "tokenizer_config.json"):
+            if (self._directory / file).is_file():
+                (directory / file).write_bytes((self._directory / file).read_bytes())
+        (directory / "tokenizer.json").write_bytes(self._tokenizer_json)
+        if bool(self.log_query_factor.any()):
+            np.save(directory / QUERY_FACTORS, self.query_factors())
+
+
+def _own_parameter(body: torch.nn.Module, tensor: torch.Tensor) -> torch.nn.Parameter:
+    """The parameter that the tensor is tied to, or a new one.
+
+    The vocabulary projection of most checkpoints is the table of word embeddings; both must
+    move together in training.
+    """
+    for parameter in body.parameters():
+        if parameter.data_ptr() == tensor.data_ptr() and parameter.shape == tensor.shape:
+            return parameter
+    return torch.nn.Parameter(tensor.clone())
