@@ -1,26 +1,38 @@
-"""Winnow: ``Searcher.search`` from the query string to document ids."""
+"""Winnow as a whole: ``Searcher.rank`` from the query string to document ids."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import protocol
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks.engine.winnow_index import build_index_of
 from retriever.searcher import open_index
 
 
-def main() -> None:
-    """Arguments: index directory, file of query strings."""
-    index, queries = Path(sys.argv[1]), Path(sys.argv[2])
-    searcher = open_index(index)
+def build(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """An index of one segment; ids are record numbers."""
+    build_index_of(request, folder / "index")
+    return {
+        "index_bytes": protocol.folder_bytes(folder, "*.postings.*"),
+        "folder_bytes": protocol.folder_bytes(folder),
+    }
+
+
+def open_cells(request: dict[str, Any], folder: Path) -> dict[str, protocol.Cell]:
+    """From strings to ids."""
+    searcher = open_index(folder / "index")
 
     def search(query: str, k: int) -> list[str]:
-        return [hit.doc_id for hit in searcher.search(query, k).hits]
+        return searcher.rank(query, k)[0]
 
-    size = searcher.description().size_bytes
-    protocol.serve(json.loads(queries.read_text()), search, {"index_bytes": size})
+    queries = json.loads(Path(request["queries"]).read_text())["strings"]
+    return {"whole": protocol.Cell("whole", search, queries)}
 
 
-main()
+protocol.run(build, open_cells)

@@ -1,0 +1,114 @@
+"""Cost per query as the collection grows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.reporting import markdown_table
+from benchmarks.roofline.collection import Collection, Query, microseconds, summary
+from indexer.format.postings import Postings
+from kernels.cpu.search import SearchWork, search_postings
+
+SIZES = (100_000, 200_000, 400_000, 10**9)
+RARE_DOC_FREQ = 100
+RARE_TERMS = (1, 2, 5, 10)
+BYTES_PER_POSTING = 3
+
+
+def measure_growth(collection: Collection, passes: int) -> dict[str, Any]:
+    """Time and work per query for several numbers of records, and the exponent of the growth."""
+    points = []
+    for size in SIZES:
+        postings = collection.sample(size)
+        for k in (10, 100, 1000):
+            points.append(_point(postings, collection, k, passes))
+    exponents = {}
+    for k in (10, 100, 1000):
+        mine = [point for point in points if point["k"] == k]
+        sizes, times = zip(*((point["records"], point["mean_us"]) for point in mine), strict=True)
+        exponents[str(k)] = float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
+    header = [
+        "records",
+        "k",
+        "mean us",
+        "p99",
+        "p99/p50",
+        "windows",
+        "postings",
+        "of all",
+        "candidates",
+        "ns/posting",
+    ]
+    print(f"\n{collection.name}: growth\n\n{markdown_table(header, map(_shown, points))}")
+    print(f"\nexponent of time in N: {exponents}", flush=True)
+    return {"points": points, "exponents": exponents}
+
+
+def _point(postings: Postings, collection: Collection, k: int, passes: int) -> dict[str, Any]:
+    def search(query: Query) -> object:
+        return search_postings(postings, *query, k)
+
+    work = SearchWork()
+    for query in collection.queries:
+        search_postings(postings, *query, k, work=work)
+    times = microseconds(search, collection.queries, passes)
+    count = len(collection.queries)
+    lengths = np.diff(postings.posting_start)
+    column = np.flatnonzero(postings.directory <= -2)
+    lengths[column] = np.count_nonzero(postings.columns[-2 - postings.directory[column]], axis=1)
+    everything = sum(int(lengths[dimensions].sum()) for dimensions, _ in collection.queries)
+    return {
+        "records": postings.row_count,
+        "k": k,
+        **summary(times),
+        "windows": work.windows / count,
+        "postings": work.postings / count,
+        "candidates": work.candidates / count,
+        "postings_of_terms": everything / count,
+        "bytes_accumulated": BYTES_PER_POSTING * work.postings / count,
+    }
+
+
+def _shown(point: dict[str, Any]) -> list[str]:
+    return [
+        f"{point['records']:,}",
+        str(point["k"]),
+        f"{point['mean_us']:.0f}",
+        f"{point['p99_us']:.0f}",
+        f"{point['p99_us'] / point['p50_us']:.1f}",
+        f"{point['windows']:.0f}",
+        f"{point['postings']:,.0f}",
+        f"{point['postings'] / point['postings_of_terms']:.2f}",
+        f"{point['candidates']:,.0f}",
+        f"{1000 * point['mean_us'] / point['postings']:.2f}",
+    ]
+
+
+def measure_rare(collection: Collection) -> list[dict[str, Any]]:
+    """Queries of terms with at most 100 postings each, at two sizes."""
+    rng = np.random.default_rng(0)
+    results = []
+    for size in (100_000, 10**9):
+        postings = collection.sample(size)
+        frequencies = np.diff(postings.posting_start)
+        rare = np.flatnonzero((frequencies > RARE_DOC_FREQ // 2) & (frequencies <= RARE_DOC_FREQ))
+        for terms in RARE_TERMS:
+            if len(rare) < terms:
+                continue
+            queries = [
+                (rng.choice(rare, terms, replace=False), np.full(terms, 1000)) for _ in range(500)
+            ]
+            times = microseconds(
+                lambda query, p=postings: search_postings(p, *query, 10), queries, 3
+            )
+            results.append({"records": postings.row_count, "terms": terms, **summary(times)})
+    header = ["records", "rare terms", "mean us", "p99"]
+    rows = [
+        [f"{r['records']:,}", str(r["terms"]), f"{r['mean_us']:.1f}", f"{r['p99_us']:.1f}"]
+        for r in results
+    ]
+    print(f"\n{collection.name}: terms of {RARE_DOC_FREQ // 2} to {RARE_DOC_FREQ} postings\n")
+    print(markdown_table(header, rows), flush=True)
+    return results

@@ -1,0 +1,272 @@
+r"""Relevance of English BM25, learned parts beside it, a dense model, and reciprocal rank fusion.
+
+Every collection is indexed once, whole documents, with a space of BM25 alone and one space of
+BM25 and a learned part for each checkpoint. All systems answer all judged queries from the same
+index; documents with the query's id are ignored, as BEIR does. Differences are tested query by
+query against BM25 (paired randomisation) and against the first checkpoint (bootstrap interval of
+the mean over collections, queries drawn within each).
+
+    python -m benchmarks.training.evaluate --data ../shared/data \\
+        --checkpoint untrained=splade-tiny --checkpoint trained=RUN/selected --weight 0.5 \\
+        --dense all-minilm-l6-v2 -o benchmarks/results/default_model.json
+
+Collections, in groups: ``unseen`` (nothing here was trained near them), ``near`` (their training
+split, or documents of their domain, were trained on by a model or its teachers) and ``guard``
+(must not get worse).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ir_measures import nDCG
+from numpy.typing import NDArray
+
+from benchmarks.reporting import markdown_table, write_result
+from encoders.base import Document, DocumentEncoder, EncoderSpec, QuerySide, SparseRows
+from encoders.expression import PartExpression
+from encoders.query.tokenizer import WordPieceTokenizer
+from encoders.registry import create_encoder
+from eval.compare import Pair, compare
+from eval.datasets.beir import Dataset, open_dataset
+from eval.measures import evaluate
+from eval.runs import ScoredDoc, without_identical_ids
+from indexer.builder import build_index
+from indexer.corpus.records import CorpusRecord
+from indexer.settings import BuildSettings
+from indexer.spaces import SpacePart
+from retriever.searcher import Searcher, open_index
+
+GROUPS = {
+    "unseen": ("scifact", "cranfield", "cacm", "medline", "npl_vaswani"),
+    "near": (
+        "feedbackqa",
+        "nq_qed",
+        "msmarco_v1_dl19_dl20_pool:dl19",
+        "msmarco_v1_dl19_dl20_pool:dl20",
+    ),
+    "guard": ("squad", "ohrbench_gt"),
+}
+WORDS, LEARNED = "english-bm25", "splade"
+MEASURE = nDCG @ 10
+DEPTH = 10
+FUSED_DEPTH = 1000
+RANK_CONSTANT = 60
+"""Of reciprocal rank fusion (Cormack et al. 2009)."""
+
+Runs = dict[str, Mapping[str, list[ScoredDoc]]]
+Values = dict[str, dict[str, NDArray[np.float64]]]
+
+
+class CountingEncoder:
+    """Passes calls on and counts in how many documents each dimension is active."""
+
+    def __init__(self, encoder: DocumentEncoder) -> None:
+        self._encoder = encoder
+        self.documents = 0
+        self.doc_freq = np.zeros(int(encoder.spec.vocabulary), np.int64)
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """That of the encoder."""
+        return self._encoder.spec
+
+    def count_tokens(self, documents: Sequence[Document]) -> SparseRows:
+        """Token counts of the plain text."""
+        return self._encoder.count_tokens(documents)
+
+    def query_side(self) -> QuerySide:
+        """That of the encoder."""
+        return self._encoder.query_side()
+
+    def encode_documents(self, documents: Sequence[Document]) -> SparseRows:
+        """Rows of the encoder."""
+        rows = self._encoder.encode_documents(documents)
+        self.documents += len(rows)
+        self.doc_freq += np.bincount(rows.dimensions, minlength=len(self.doc_freq))
+        return rows
+
+    def sizes(self, queries: Sequence[str]) -> dict[str, float]:
+        """Active dimensions of a document on the mean, and FLOPS: sum of P_query * P_document."""
+        tokenizer = WordPieceTokenizer(self.query_side().tokenizer_json or b"")
+        query_freq = np.zeros(len(self.doc_freq), np.int64)
+        for ids in tokenizer.ids_batch(queries):
+            query_freq[np.unique(np.asarray(ids, np.int64))] += 1
+        flops = (query_freq / len(queries)) @ (self.doc_freq / self.documents)
+        return {
+            "active_dims": round(float(self.doc_freq.sum() / self.documents), 1),
+            "flops": round(float(flops), 3),
+        }
+
+
+def build(
+    dataset: Dataset, checkpoints: Mapping[str, str], output: Path
+) -> dict[str, CountingEncoder]:
+    """Indexes a collection; the encoders know how many dimensions a document got."""
+    spaces = {"words": (SpacePart(PartExpression(1.0, WORDS), create_encoder(WORDS)),)}
+    encoders = {}
+    for name, argument in checkpoints.items():
+        encoders[name] = CountingEncoder(create_encoder(LEARNED, argument))
+        learned = SpacePart(PartExpression(1.0, LEARNED, argument), encoders[name])
+        words = SpacePart(PartExpression(1.0, WORDS), create_encoder(WORDS))
+        spaces[name] = (words, learned)
+    records = (CorpusRecord(document, dataset.name, None) for document in dataset.documents())
+    build_index(records, output, spaces, settings=BuildSettings(split=False))
+    return encoders
+
+
+def search(searcher: Searcher, dataset: Dataset, depth: int, **options: Any) -> Any:
+    """A run of all judged queries."""
+    found = searcher.search_batch(list(dataset.queries.values()), depth + 1, **options)
+    run = {
+        query_id: [(hit.doc_id, hit.score) for hit in results.hits]
+        for query_id, results in zip(dataset.queries, found, strict=True)
+    }
+    return without_identical_ids(run, depth)[0]
+
+
+def dense_run(dataset: Dataset, directory: Path, cache: Path, max_length: int) -> Any:
+    """Exact cosine search with a sentence-embedding model."""
+    from encoders.training.dense_teacher import DenseTeacher
+
+    teacher = DenseTeacher(directory, cache, max_length)
+    documents = list(dataset.documents())
+    vectors = teacher.vectors([d.full_text() for d in documents]).astype(np.float32)
+    queries = teacher.vectors(list(dataset.queries.values())).astype(np.float32)
+    run = {}
+    for query_id, vector in zip(dataset.queries, queries, strict=True):
+        scores = vectors @ vector
+        best = np.argsort(-scores, kind="stable")[: FUSED_DEPTH + 1]
+        run[query_id] = [(documents[number].doc_id, float(scores[number])) for number in best]
+    return without_identical_ids(run, FUSED_DEPTH)[0]
+
+
+def fuse(*runs: Any) -> Any:
+    """Reciprocal rank fusion of runs over the same queries."""
+    fused = {}
+    for query_id in runs[0]:
+        scores: dict[str, float] = {}
+        for run in runs:
+            for rank, (doc_id, _) in enumerate(run[query_id], start=1):
+                scores[doc_id] = scores.get(doc_id, 0.0) + 1 / (RANK_CONSTANT + rank)
+        fused[query_id] = sorted(scores.items(), key=lambda item: -item[1])
+    return fused
+
+
+def runs_of(
+    dataset: Dataset, index: Path, arguments: argparse.Namespace, names: Iterable[str]
+) -> Runs:
+    """Every system's run on one collection."""
+    with open_index(index) as searcher:
+        deep = FUSED_DEPTH if arguments.dense else DEPTH
+        runs: Runs = {"BM25": search(searcher, dataset, deep, space="words")}
+        for name in names:
+            for weight in arguments.weight:
+                options = {"space": name, "part_weights": {LEARNED: weight}}
+                runs[f"+{weight:g} {name}"] = search(searcher, dataset, DEPTH, **options)
+    if arguments.dense:
+        runs["dense"] = dense_run(dataset, arguments.dense, arguments.cache, arguments.max_length)
+        runs["RRF"] = fuse(runs["BM25"], runs["dense"])
+    return runs
+
+
+def interval(a: Sequence[NDArray[np.float64]], b: Sequence[NDArray[np.float64]]) -> list[float]:
+    """95% bootstrap interval of the difference of means over collections."""
+    rng = np.random.default_rng(0)
+    draws = np.zeros(10_000)
+    for left, right in zip(a, b, strict=True):
+        difference = left - right
+        for start in range(0, len(draws), 500):
+            chosen = rng.integers(0, len(difference), (500, len(difference)))
+            draws[start : start + 500] += difference[chosen].mean(axis=1) / len(a)
+    return [round(float(value), 4) for value in np.percentile(draws, [2.5, 97.5])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the collections")
+    parser.add_argument(
+        "--checkpoint", action="append", default=[], metavar="NAME=DIR?SETTINGS", help="repeatable"
+    )
+    parser.add_argument("--weight", type=float, nargs="+", default=[0.5], help="of the part")
+    parser.add_argument("--max-length", type=int, default=256, help="tokens read of a document")
+    parser.add_argument("--dense", type=Path, help="directory of a sentence-embedding model")
+    parser.add_argument("--cache", type=Path, default=Path("checkpoints/teachers/dense"))
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+    checkpoints = {}
+    for item in arguments.checkpoint:
+        name, _, argument = item.partition("=")
+        mark = "&" if "?" in argument else "?"
+        checkpoints[name] = f"{argument}{mark}max_length={arguments.max_length}"
+    values: Values = {}
+    tables, results = [], {}
+    folders: dict[str, list[str]] = {}
+    for place in (place for group in arguments.groups for place in GROUPS[group]):
+        folders.setdefault(place.partition(":")[0], []).append(place)
+    for folder, places in folders.items():
+        with tempfile.TemporaryDirectory() as work:
+            index = Path(work) / "index.winnow"
+            encoders: dict[str, CountingEncoder] = {}
+            for place in places:
+                dataset = open_dataset(arguments.data / folder, place.partition(":")[2] or None)
+                encoders = encoders or build(dataset, checkpoints, index)
+                runs = runs_of(dataset, index, arguments, checkpoints)
+                result = _measured(dataset, runs, values.setdefault(place, {}))
+                texts = list(dataset.queries.values())
+                sizes = {name: encoder.sizes(texts) for name, encoder in encoders.items()}
+                results[place] = result | {"sizes": sizes}
+                print(place, result["ndcg"], sizes, flush=True)
+    systems = list(next(iter(values.values())))
+    for group in arguments.groups:
+        places = GROUPS[group]
+        rows = [[p, *(f"{values[p][s].mean():.3f}" for s in systems)] for p in places]
+        means = [np.mean([values[p][s].mean() for p in places]) for s in systems]
+        tables += [*rows, [f"**mean, {group}**", *(f"{mean:.4f}" for mean in means)]]
+    both = [p for g in ("unseen", "near") if g in arguments.groups for p in GROUPS[g]]
+    if both:
+        means = [np.mean([values[p][s].mean() for p in both]) for s in systems]
+        tables.append(["**mean, unseen and near**", *(f"{mean:.4f}" for mean in means)])
+    print("\n" + markdown_table(["NDCG@10", *systems], tables))
+    intervals = _intervals(values, systems, arguments.groups)
+    for line, found in intervals.items():
+        print(f"{line}: {found[0]:+.4f} to {found[1]:+.4f}")
+    write_result(arguments.output, {"collections": results, "intervals": intervals})
+
+
+def _measured(dataset: Dataset, runs: Runs, values: dict[str, NDArray[np.float64]]) -> Any:
+    name = str(MEASURE)
+    evaluations = {system: evaluate(dataset.qrels, run, [MEASURE]) for system, run in runs.items()}
+    for system, evaluation in evaluations.items():
+        values[system] = np.array([row[name] for row in evaluation.per_query.values()])
+    base = evaluations["BM25"].per_query
+    tests = {}
+    for system, evaluation in evaluations.items():
+        if system != "BM25":
+            [row] = compare([Pair(dataset.name, evaluation.per_query, base)], [name])
+            tests[system] = {"difference": round(row.difference, 5), "p": row.randomisation}
+    ndcg = {system: round(e.means[name], 5) for system, e in evaluations.items()}
+    return {"queries": len(dataset.qrels), "ndcg": ndcg, "against_bm25": tests}
+
+
+def _intervals(values: Values, systems: Sequence[str], groups: Iterable[str]) -> Any:
+    """Every learned system against BM25 and against the first one, by group."""
+    learned = [system for system in systems if system.startswith("+")]
+    found = {}
+    for group in groups:
+        for system in learned:
+            for other in dict.fromkeys(["BM25", learned[0]]):
+                if system != other:
+                    sides = ([values[p][s] for p in GROUPS[group]] for s in (system, other))
+                    found[f"{group}: {system} - {other}"] = interval(*sides)
+    return found
+
+
+if __name__ == "__main__":
+    main()
