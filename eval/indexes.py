@@ -202,7 +202,7 @@ class _Search:
 
     def run(self, queries: Mapping[str, str], k: int) -> dict[str, list[ScoredDoc]]:
         searcher = self._opened
-        search = partial(searcher.search, k=k, space=self._space, part_weights=self._part_weights)
+        search = partial(searcher.rank, k=k, space=self._space, part_weights=self._part_weights)
         for text in islice(queries.values(), 1):
             search(text)  # loads the compiled kernels, which is no part of searching
         started = time.perf_counter()
@@ -210,8 +210,8 @@ class _Search:
         self._seconds = time.perf_counter() - started
         self._settings = self._describe_space()
         return {
-            query_id: [(hit.doc_id, hit.score) for hit in results.hits]
-            for query_id, results in zip(queries, found, strict=True)
+            query_id: list(zip(doc_ids, scores.tolist(), strict=True))
+            for query_id, (doc_ids, scores) in zip(queries, found, strict=True)
         }
 
     def description(

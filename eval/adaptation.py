@@ -1,0 +1,150 @@
+"""Chooses the weights of a space's parts for a corpus without any judgements.
+
+The corpus itself gives the queries: the title of a document is a question that this document
+answers. In the index the title is part of the document and would be found by its words alone;
+so a sample of the documents is indexed once more, without titles, by the same encoders, and the
+weights are tuned there.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import xxhash
+
+from encoders.base import Document
+from encoders.expression import PartExpression
+from encoders.registry import create_encoder
+from eval.datasets.beir import Dataset
+from eval.errors import TuningError
+from eval.tune import Progress, Tuning, TuningProtocol, tune
+from indexer.builder import build_index
+from indexer.configuration import configure_part
+from indexer.corpus.records import CorpusRecord
+from indexer.format.manifest import SpaceEntry
+from indexer.settings import BuildSettings
+from indexer.spaces import SpacePart
+from retriever.searcher import open_index
+from retriever.snapshot import Snapshot, open_snapshot
+
+FEWEST_TITLES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """What was tried on pseudo-queries.
+
+    Attributes:
+        tuning: Weights, and what they do on the half of the pseudo-queries that was held back.
+        documents: Documents of the sample.
+        queries: Titles that served as queries.
+        applied: Whether the index now has the weights: only if they differ from its own and the
+            held-back half does not get worse.
+    """
+
+    tuning: Tuning
+    documents: int
+    queries: int
+    applied: bool
+
+
+def adapt_weights(
+    index: Path,
+    *,
+    space: str | None = None,
+    documents: int = 4000,
+    queries: int = 1000,
+    protocol: TuningProtocol | None = None,
+    dry_run: bool = False,
+    progress: Progress = lambda line: None,
+) -> Adaptation:
+    """Tunes an index's part weights on its own titles, and keeps them if they are not worse.
+
+    Args:
+        index: Directory of the index.
+        space: Name of the space; the index's default one otherwise.
+        documents: Most documents of the sample, drawn by a hash of their ids.
+        queries: Most titles used.
+        protocol: See ``eval.tune``.
+        dry_run: Leave the index as it is.
+        progress: Told each step in one line.
+
+    Raises:
+        TuningError: The space has one part, or fewer than ``FEWEST_TITLES`` documents have both a
+            title and a text.
+        EncoderError: An encoder of the index cannot be loaded.
+    """
+    snapshot = open_snapshot(index)
+    name = space or snapshot.manifest.default_space
+    if name not in snapshot.manifest.spaces:
+        known = ", ".join(map(repr, snapshot.manifest.spaces))
+        raise TuningError(f"the index has no space {name!r}; it has {known}.")
+    sample = _sample(snapshot, documents)
+    titled = [document for document in sample if document.title][:queries]
+    if len(titled) < FEWEST_TITLES:
+        raise TuningError(
+            f"{index} has {len(titled)} documents with title and text; at least {FEWEST_TITLES} "
+            "are needed to ask their titles. Give judgements to python -m eval tune instead."
+        )
+    dataset = Dataset(
+        name=snapshot.index.name,
+        path=index,
+        split="titles",
+        queries={document.doc_id: document.title for document in titled},
+        qrels={document.doc_id: {document.doc_id: 1} for document in titled},
+    )
+    # A query has the id of the document that it should find.
+    protocol = protocol or TuningProtocol(ignore_identical_ids=False)
+    progress(f"indexing {len(sample)} documents without their titles")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder) / "sample.winnow"
+        records = (
+            CorpusRecord(Document(document.doc_id, document.text), str(index), None)
+            for document in sample
+        )
+        parts = _parts(snapshot.manifest.spaces[name])
+        build_index(records, work, {name: parts}, settings=BuildSettings(split=snapshot.is_split))
+        with open_index(work) as searcher:
+            tuning = tune(searcher, dataset, protocol, space=name, progress=progress)
+    applied = tuning.is_changed and tuning.is_safe and not dry_run
+    if applied:
+        for part, weight in tuning.chosen.items():
+            if weight != tuning.present[part]:
+                configure_part(index, name, part, weight=weight)
+    return Adaptation(tuning, len(sample), len(titled), applied)
+
+
+def _sample(snapshot: Snapshot, count: int) -> list[Document]:
+    """Live documents that have a text, in the order of the hashes of their ids."""
+    places = sorted(_places(snapshot))
+    found: list[Document] = []
+    for _, number, doc_num in places:
+        if len(found) == count:
+            break
+        segment = snapshot.segments[number]
+        text = segment.documents.text(doc_num)
+        if text.strip():
+            title = segment.documents.title(doc_num)
+            found.append(Document(segment.doc_ids[doc_num], text, title=title.strip()))
+    return found
+
+
+def _places(snapshot: Snapshot) -> Iterator[tuple[int, int, int]]:
+    for number, segment in enumerate(snapshot.segments):
+        for doc_num, doc_id in enumerate(segment.doc_ids):
+            if segment.is_alive(doc_num):
+                yield xxhash.xxh64_intdigest(doc_id.encode()), number, doc_num
+
+
+def _parts(entry: SpaceEntry) -> tuple[SpacePart, ...]:
+    """Fresh encoders of the same expressions: statistics are those of the sample."""
+    return tuple(
+        SpacePart(
+            PartExpression(part.weight, part.encoder.name, part.encoder.argument, part.name),
+            create_encoder(part.encoder.name, part.encoder.argument),
+        )
+        for part in entry.parts
+    )

@@ -1,0 +1,64 @@
+"""Weights of parts chosen from an index's own titles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from eval.adaptation import adapt_weights
+from eval.commands.adapting import adapt
+from eval.errors import TuningError
+from indexer.builder import build
+from retriever.searcher import open_index
+
+TOPICS = ["harbour", "violin", "glacier", "orchard", "senate", "comet", "tundra", "ledger"]
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    """120 documents; titles are plural where texts are not, so only the stemming part matches."""
+    lines = []
+    for number in range(120):
+        first, second = TOPICS[number % 8], TOPICS[(number // 8) % 8]
+        text = f"{first} {second} entry{number} stands in volume {number % 7}"
+        title = f"{first}s {second}s of entry{number}"
+        lines.append(json.dumps({"_id": f"d{number}", "title": title, "text": text}))
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("\n".join(lines) + "\n")
+    output = tmp_path / "corpus.winnow"
+    build(corpus, output, encoder="0.01*english-bm25 + 1*plain-bm25")
+    return output
+
+
+def weights(index: Path) -> dict[str, float]:
+    with open_index(index) as searcher:
+        [space] = searcher.description().spaces.values()
+        return {part.name: part.weight for part in space.parts}
+
+
+def test_better_weights_become_the_index_s_own(index: Path) -> None:
+    before = weights(index)
+    found = adapt_weights(index)
+    assert found.queries == found.documents == 120
+    assert found.applied == (found.tuning.is_changed and found.tuning.is_safe)
+    assert weights(index) == (found.tuning.chosen if found.applied else before)
+    assert found.tuning.held_back.mean_a >= found.tuning.held_back.mean_b or not found.applied
+
+
+def test_a_dry_run_changes_nothing(index: Path) -> None:
+    before = weights(index)
+    result = CliRunner().invoke(adapt, [str(index), "--dry-run", "--json", "--queries", "60"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["applied"] is False
+    assert weights(index) == before
+
+
+def test_an_index_without_titles_is_refused(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text('{"_id": "a", "text": "no title here"}\n')
+    build(corpus, tmp_path / "x.winnow", encoder="english-bm25 + plain-bm25")
+    with pytest.raises(TuningError, match="0 documents with title and text"):
+        adapt_weights(tmp_path / "x.winnow")
