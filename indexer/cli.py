@@ -30,6 +30,10 @@ COMMANDS = {
         "encoders.commands:export_encoder",
         "Export a checkpoint to run without torch.",
     ),
+    "export-router": (
+        "encoders.commands:export_router",
+        "Write a checkpoint in the layout of sentence-transformers and OpenSearch.",
+    ),
     "doctor": ("indexer.commands.diagnosing:doctor", "Check this installation."),
 }
 """The commands of this distribution with their one-line help; plug-ins add to them."""
