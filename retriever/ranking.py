@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.cpu.search import EXACT, Approximation
+from kernels.cpu.search import EXACT, Approximation, SearchWork
 from retriever.query import IntegerQuery
 from retriever.snapshot import Snapshot
 from retriever.space import SpaceView
@@ -86,7 +86,8 @@ def rank(
         k: Most documents.
         alive: Per segment uint8 per row, 0 excludes; empty excludes none.
         threshold: Only scores above it.
-        approximation: What may be left out, over all segments.
+        approximation: What may be left out; budgets are for all segments together, and what one
+            segment leaves is for those after it.
         threads: Threads per segment.
     """
     rows = sum(segment.entry.row_count for segment in snapshot.segments)
@@ -96,9 +97,10 @@ def rank(
             snapshot, space, query, wanted, alive, threshold, approximation, threads
         )
         best = _best_per_document(passages) if snapshot.is_split else passages
-        if len(best) >= k or exhausted or wanted == rows:
+        if len(best) >= k or exhausted or wanted == rows or approximation.is_budgeted:
             return best.take(slice(k))
-        # Several passages of one document took each other's places: ask for more.
+        # Several passages of one document took each other's places: ask for more, unless that
+        # would spend a budget again.
         wanted = min(2 * wanted, rows)
     return NO_RANKING
 
@@ -116,14 +118,18 @@ def _rank_passages(
     """The best ``k`` passages, and whether there are no more."""
     found = NO_RANKING
     exhausted = True
-    row_count = sum(segment.entry.row_count for segment in snapshot.segments)
+    rows_left = sum(segment.entry.row_count for segment in snapshot.segments)
+    work = SearchWork()
     for number, segment in enumerate(snapshot.segments):
         if len(found) >= k:
             # A later segment may still tie with the k-th passage and have arrived before it.
             threshold = max(threshold, int(found.scores[k - 1]) - 1)
-        share = segment.entry.row_count / row_count
+        limits = approximation
+        if approximation.is_budgeted:
+            limits = approximation.share(segment.entry.row_count / max(rows_left, 1), work)
+            rows_left -= segment.entry.row_count
         scores, rows = space.search_segment(
-            number, query, k, alive[number], threshold, approximation.share(share), threads
+            number, query, k, alive[number], threshold, limits, threads, work
         )
         if len(rows) >= k:
             exhausted = False

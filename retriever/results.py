@@ -80,10 +80,12 @@ class Results:
     """Ranked hits of one query, best first.
 
     Attributes:
-        hits: The hits.
+        hits: The hits. Their order is that of integer scores: a score shown may exceed the one
+            before it by less than the rounding of the weights, about 1e-7 of it.
         total: How many documents match.
         took_ms: Milliseconds from query to hits.
-        exact: Whether nothing was left out; ``False`` under an ``Approximation``.
+        exact: Whether the search ran without limits; ``False`` under an ``Approximation``, even
+            if it left nothing out.
     """
 
     hits: tuple[Hit, ...]

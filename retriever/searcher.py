@@ -20,9 +20,10 @@ from retriever.errors import DocumentNotFoundError, QueryError
 from retriever.filters import document_mask
 from retriever.hits import described, doc_ids_of, plain_hits, shown_scores
 from retriever.query import IntegerQuery, SparseVector, integer_query
-from retriever.ranking import NO_RANKING, count_documents, rank
+from retriever.ranking import Ranking, count_documents, rank
 from retriever.results import Results, StoredDocument, Total
 from retriever.snapshot import Snapshot, open_snapshot
+from retriever.space import SpaceView
 
 MAX_K = 1 << 24
 
@@ -99,29 +100,29 @@ class Searcher:
             highlight: Give snippets with matches.
             count_total: Count all matching documents, at the cost of reading all postings.
             approximation: Limits that trade recall for time; results are exact without them.
-            threads: Threads that share this query, which pays for heavy ones.
+            threads: Threads that share this query, which pays for heavy ones; a query under a
+                budget runs on one.
 
         Raises:
             QueryError: An option is out of range; its subclasses name unknown spaces, parts and
                 fields.
         """
         started = time.perf_counter()
-        _check(query, k, offset, min_score)
+        _check(query, k, offset, min_score, threads)
+        k, offset = int(k), int(offset)  # numpy's would wrap around
         snapshot = self._snapshot
         view = snapshot.space(space)
         terms = integer_query(view.terms(query, part_weights))
         alive = snapshot.alive if filter is None else _filtered(snapshot, filter)
-        ranked = NO_RANKING
-        wanted = offset + k if k else 0
-        if terms.terms and wanted:
-            threshold = 0 if min_score is None else _threshold(min_score, terms)
-            ranked = rank(snapshot, view, terms, wanted, alive, threshold, approximation, threads)
-        scores = shown_scores(view, terms, ranked)
-        if min_score is not None:
-            high = scores >= min_score
-            ranked, scores = ranked.take(high), scores[high]
+        wanted = offset + k if k and terms.terms else 0
+        if min_score is None:
+            ranked = rank(snapshot, view, terms, wanted, alive, 0, approximation, threads)
+        else:
+            ranked = _rank_from(
+                min_score, snapshot, view, terms, wanted, alive, approximation, threads
+            )
         shown = ranked.take(slice(offset, None))
-        hits = plain_hits(snapshot, shown, scores[offset:], offset)
+        hits = plain_hits(snapshot, shown, shown_scores(view, terms, shown), offset)
         if explain or highlight:
             hits = [
                 described(snapshot, view, terms, hit, segment, row, explain, highlight)
@@ -158,11 +159,12 @@ class Searcher:
         Raises:
             QueryError: As for :meth:`search`.
         """
-        _check(query, k, 0, None)
+        _check(query, k, 0, None, 1)
         snapshot = self._snapshot
         view = snapshot.space(space)
         terms = integer_query(view.terms(query, part_weights))
-        ranked = rank(snapshot, view, terms, k, snapshot.alive) if terms.terms else NO_RANKING
+        wanted = int(k) if terms.terms else 0
+        ranked = rank(snapshot, view, terms, wanted, snapshot.alive)
         return doc_ids_of(snapshot, ranked), shown_scores(view, terms, ranked)
 
     def search_batch(
@@ -250,7 +252,7 @@ def open_index(path: str | Path, *, memory_map: bool = True) -> Searcher:
     return Searcher(path, memory_map=memory_map)
 
 
-def _check(query: object, k: object, offset: object, min_score: object) -> None:
+def _check(query: object, k: object, offset: object, min_score: object, threads: object) -> None:
     if not isinstance(query, str | SparseVector):
         raise QueryError(f"a query is text or a SparseVector, got {type(query).__name__}.")
     for name, value in (("k", k), ("offset", offset)):
@@ -258,12 +260,37 @@ def _check(query: object, k: object, offset: object, min_score: object) -> None:
             raise QueryError(f"{name} must be an integer, got {value!r:.80}.")
         if not 0 <= value <= MAX_K:
             raise QueryError(f"{name} must lie between 0 and {MAX_K}, got {value}.")
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise QueryError(f"threads must be an integer of at least 1, got {threads!r:.80}.")
     if min_score is not None and (
         isinstance(min_score, bool)
         or not isinstance(min_score, int | float)
         or not np.isfinite(min_score)
     ):
         raise QueryError(f"min_score must be a finite number, got {min_score!r:.80}.")
+
+
+def _rank_from(
+    min_score: float,
+    snapshot: Snapshot,
+    view: SpaceView,
+    query: IntegerQuery,
+    k: int,
+    alive: Sequence[NDArray[np.uint8]],
+    approximation: Approximation,
+    threads: int,
+) -> Ranking:
+    """The best ``k`` documents among those whose score as shown is at least ``min_score``."""
+    threshold = _threshold(min_score, query)
+    wanted = k
+    while True:
+        ranked = rank(snapshot, view, query, wanted, alive, threshold, approximation, threads)
+        high = shown_scores(view, query, ranked) >= min_score
+        # The threshold is a little low. Documents that it let in may have taken the place of others
+        # which come later in the order, but whose score as shown is high enough.
+        if len(ranked) < wanted or high.sum() >= k or approximation.is_budgeted:
+            return ranked.take(high).take(slice(k))
+        wanted *= 2
 
 
 def _threshold(min_score: float, query: IntegerQuery) -> int:

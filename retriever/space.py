@@ -18,7 +18,7 @@ from indexer.format.arrays import read_array
 from indexer.format.manifest import PartEntry, SpaceEntry
 from indexer.format.segment import Segment
 from kernels.cpu.lookup import score_rows
-from kernels.cpu.search import EXACT, Approximation, search_postings
+from kernels.cpu.search import EXACT, Approximation, SearchWork, search_postings
 from retriever.errors import QueryError, UnknownPartError
 from retriever.query import IntegerQuery, QueryTerm, SparseVector
 
@@ -206,6 +206,7 @@ class SpaceView:
         threshold: int = 0,
         approximation: Approximation = EXACT,
         threads: int = 1,
+        work: SearchWork | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The best ``k`` rows of a segment: scores and rows, best first, ties by arrival.
 
@@ -217,6 +218,7 @@ class SpaceView:
             threshold: Only scores above it.
             approximation: What may be left out of this segment.
             threads: Threads that share the segment.
+            work: Where to add what the search cost.
         """
         known = [i for i, term in enumerate(query.terms) if term.dimensions[number] >= 0]
         dimensions = np.array([query.terms[i].dimensions[number] for i in known], dtype=np.int64)
@@ -229,6 +231,9 @@ class SpaceView:
             alive,
             threshold,
             *self._orders[number],
+            approximation=approximation,
+            threads=threads,
+            work=work,
         )
 
     def scores(

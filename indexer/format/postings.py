@@ -18,7 +18,6 @@ from indexer.errors import IndexCorruptError
 from indexer.format.arrays import check_offsets, read_array, write_array
 from kernels.cpu.inversion import (
     KTH_RANKS,
-    RARE,
     best_impacts,
     classify,
     count_dimensions,
@@ -27,7 +26,7 @@ from kernels.cpu.inversion import (
     lay_out,
     posting_offsets,
 )
-from kernels.cpu.layout import WindowedLayout
+from kernels.cpu.layout import RARE, WindowedLayout
 
 WINDOW_BITS = 13
 """Windows of 8,192 rows: their 32-bit accumulators fill a first-level cache of 32 KiB."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-RARE = -1
-"""``directory`` value of a rare dimension."""
+from kernels.cpu.layout import RARE
 
 
 @njit(nogil=True)

@@ -90,15 +90,19 @@ def add_column(column, weight, locals_, partial, count):  # type: ignore[no-unty
 
 @njit(nogil=True)
 def add_postings(accumulator, local_ids, impacts, weight, locals_, partial, count):  # type: ignore[no-untyped-def]
-    """Adds a term to the candidates: by way of the accumulators if many, else by searching."""
+    """Adds a term to the candidates: by way of the accumulators if many, else by searching.
+
+    Returns:
+        What it cost, in the time of accumulating one posting.
+    """
     if len(local_ids) == 0:
-        return
+        return np.int64(0)
     if count * LOOK_UP_COST > len(local_ids):
         accumulate(accumulator, local_ids, impacts, weight)
         for c in range(np.uint64(count)):
             partial[c] += accumulator[locals_[c]]
         clear(accumulator, local_ids)
-        return
+        return np.int64(len(local_ids)) + np.int64(count)
     factor = np.int32(weight)
     one = np.uint64(1)
     for c in range(np.uint64(count)):
@@ -112,3 +116,4 @@ def add_postings(accumulator, local_ids, impacts, weight, locals_, partial, coun
             length -= half
         if local_ids[at] == local:
             partial[c] += np.int32(factor * np.int32(impacts[at]))
+    return np.int64(LOOK_UP_COST * count)

@@ -16,8 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-RARE = -1
-"""``directory`` value of a rare dimension."""
+from kernels.cpu.layout import RARE
 
 KTH_RANKS = (1, 10, 100, 1000)
 """Ranks of the impacts that are kept for every dimension."""

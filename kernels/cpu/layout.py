@@ -7,6 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+RARE = -1
+"""``directory`` value of a rare dimension."""
+
 
 class WindowedLayout(NamedTuple):
     """Postings in windows of rows; ``kernels.cpu.inversion`` describes the layout.
@@ -17,7 +20,7 @@ class WindowedLayout(NamedTuple):
         impacts: uint8[P].
         rare_windows: uint16[R] window numbers of rare postings.
         rare_start: int64[V + 1] offsets into ``rare_windows``.
-        directory: int32[V]: -1 rare, >= 0 row of ``window_start``, <= -2 dense column.
+        directory: int32[V]: ``RARE``, >= 0 row of ``window_start``, <= -2 dense column.
         window_start: uint32[F, windows + 1] offsets relative to ``posting_start``.
         window_max: uint8[F, windows].
         columns: uint8[C, windows << window_bits].

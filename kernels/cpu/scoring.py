@@ -30,13 +30,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from kernels.cpu.bounds import RARE, kth_alive, window_bounds
+from kernels.cpu.bounds import kth_alive, window_bounds
 from kernels.cpu.candidates import LOOK_UP_COST, count_alive, keep_alive, take_alive
 from kernels.cpu.heap import make_key, push, select_best
+from kernels.cpu.layout import RARE
 from kernels.cpu.rare import accumulate_rare
 from kernels.cpu.windows import complete, gather, locate
 
-HELPERS = "e33f2cbb1dc3dce7"
+HELPERS = "3fcaadba418ac594"
 """Digest of the kernel's other modules: numba's cache looks at changes of this file only."""
 
 ACCUMULATED_RATIO = 2
@@ -68,6 +69,47 @@ def _cut(keys, size, k):  # type: ignore[no-untyped-def]
     if size >= k > SMALL_K:
         select_best(keys, size, k)
     return min(size, k)
+
+
+@njit(nogil=True)
+def _is_rare(posting_start, window_bits, dims, form):  # type: ignore[no-untyped-def]
+    """Whether all terms are rare, and their postings fit the hash table."""
+    postings = np.int64(0)
+    for t in range(len(dims)):
+        if form[t] != RARE:
+            return False
+        postings += posting_start[dims[t] + 1] - posting_start[dims[t]]
+    return 2 * postings <= 1 << window_bits
+
+
+@njit(nogil=True)
+def _search_rare(  # type: ignore[no-untyped-def]
+    layout, dims, weight, alive, arrival, k, floor, window_range, accumulator, locals_, partial,
+    keys, work,
+):  # fmt: skip
+    """The search of rare terms; arguments and result are those of :func:`search_segment`."""
+    count = accumulate_rare(
+        layout.posting_start, layout.local_ids, layout.impacts, layout.rare_windows,
+        layout.rare_start, layout.window_bits, layout.row_count, dims, weight, accumulator,
+        locals_, partial,
+    )  # fmt: skip
+    for t in range(len(dims)):
+        work[1] += layout.posting_start[dims[t] + 1] - layout.posting_start[dims[t]]
+    size = 0
+    for i in range(count):
+        slot = partial[i]
+        row = np.int64(locals_[slot])
+        score = accumulator[slot]
+        accumulator[slot] = 0
+        window = row >> layout.window_bits
+        if (
+            score > floor
+            and window_range[0] <= window < window_range[1]
+            and (len(alive) == 0 or alive[row] != 0)
+        ):
+            key = make_key(score, arrival[row] if len(arrival) > 0 else row)
+            size = _keep(keys, size, k, key)
+    return _cut(keys, size, k)
 
 
 @njit(nogil=True, cache=True)
@@ -106,15 +148,17 @@ def search_segment(  # type: ignore[no-untyped-def]
         window_range: First window, and the one after the last.
         clip: Bounds take impacts for at most this: 255 is exact.
         window_budget: Most windows to visit, best bound first; 0 for all.
-        posting_budget: No window is begun once this many postings are accumulated, best bound
-            first; 0 for no end.
+        posting_budget: No window is begun once the search has cost as much as accumulating this
+            many postings, best bound first; 0 for no end.
         shared_floor: int64[1], a score that k rows are known to reach, raised as the search goes
             on; searches of other windows of the same segment and query may share it.
         accumulator: int32[W], zeros on entry and on exit.
         locals_: uint32[W], scratch.
         partial: int32[W], scratch.
-        keys: int64[2 * k], filled with ``kernels.cpu.heap`` keys in no order.
-        work: int64[3], filled: windows visited, postings accumulated, candidates completed.
+        keys: int64[min(2 * k, rows + 1)], filled with ``kernels.cpu.heap`` keys in no order; of
+            the length ``rows + 1`` it never runs full.
+        work: int64[3], filled: windows visited, cost in postings (see
+            ``kernels.cpu.search.SearchWork``), candidates completed.
 
     Returns:
         Number of rows found.
@@ -156,31 +200,11 @@ def search_segment(  # type: ignore[no-untyped-def]
 
     size = 0
     work[:] = 0
-    rare = True
-    postings = np.int64(0)
-    for t in range(terms):
-        rare &= form[t] == RARE
-        postings += posting_start[dims[t] + 1] - posting_start[dims[t]]
-    if rare and 2 * postings <= window_size:
-        count = accumulate_rare(
-            posting_start, local_ids, impacts, rare_windows, rare_start, window_bits, row_count,
-            dims, weight, accumulator, locals_, partial,
+    if _is_rare(posting_start, window_bits, dims, form):
+        return _search_rare(
+            layout, dims, weight, alive, arrival, k, floor, window_range, accumulator, locals_,
+            partial, keys, work,
         )  # fmt: skip
-        work[1] = postings
-        for i in range(count):
-            slot = partial[i]
-            row = np.int64(locals_[slot])
-            score = accumulator[slot]
-            accumulator[slot] = 0
-            window = row >> window_bits
-            if (
-                score > floor
-                and window_range[0] <= window < window_range[1]
-                and (len(alive) == 0 or alive[row] != 0)
-            ):
-                key = make_key(score, arrival[row] if len(arrival) > 0 else row)
-                size = _keep(keys, size, k, key)
-        return _cut(keys, size, k)
 
     bounds = window_bounds(
         rare_windows, rare_start, window_max, column_max, max_impact,
@@ -232,6 +256,7 @@ def search_segment(  # type: ignore[no-untyped-def]
         if len(alive) > 0 and left * LOOK_UP_COST * terms < effort:
             later = terms
             count = take_alive(excluding, locals_, partial)
+            work[1] += np.int64(COLUMN_COST * rows)
         else:
             scanned |= present > 1 and visited > SCANNED_SHARE * window_size
             # Optional terms with not many more postings are accumulated as well: what they add
@@ -258,7 +283,7 @@ def search_segment(  # type: ignore[no-untyped-def]
         work[2] += count
         count = complete(
             local_ids, impacts, columns, base, form, weight, first, last, bound, bound_below,
-            later, floor, accumulator, locals_, partial, count,
+            later, floor, accumulator, locals_, partial, count, work,
         )  # fmt: skip
 
         # Candidates come in no order: one may tie with the worst kept row and precede it, so the

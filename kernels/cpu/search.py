@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from kernels.cpu.heap import LOWER
 from kernels.cpu.inversion import KTH_RANKS
-from kernels.cpu.layout import WindowedLayout
+from kernels.cpu.layout import RARE, WindowedLayout
 from kernels.cpu.scoring import search_segment
 
 LARGEST_SCORE = 2**31 - 1
@@ -41,8 +42,9 @@ class Approximation:
         clip: Bounds take no impact for more than this (1 to 255), so that rows with larger ones
             may be missed.
         window_budget: Most windows to visit, in descending order of bound; 0 for all.
-        posting_budget: Postings after which no further window is begun, windows in descending
-            order of bound; 0 for no end. A bound on the time of a query.
+        posting_budget: Cost (``SearchWork.postings``) after which no further window is begun,
+            windows in descending order of bound; 0 for no end. A bound on the time of a query,
+            to within the cost of one window of 8,192 rows per segment, which is always finished.
     """
 
     clip: int = 255
@@ -57,15 +59,24 @@ class Approximation:
 
     @property
     def is_exact(self) -> bool:
-        """Whether nothing is left out."""
+        """Whether there is no limit."""
         return self == EXACT
 
-    def share(self, fraction: float) -> Approximation:
-        """The limits for a part of the rows."""
+    @property
+    def is_budgeted(self) -> bool:
+        """Whether a budget may end a search early."""
+        return self.window_budget > 0 or self.posting_budget > 0
+
+    def share(self, fraction: float, spent: SearchWork) -> Approximation:
+        """What is left for ``fraction`` of the rows that are still to be searched.
+
+        A budget that is used up leaves one window, or one posting, and so again one window.
+        """
+        windows, postings = self.window_budget, self.posting_budget
         return replace(
             self,
-            window_budget=math.ceil(self.window_budget * fraction),
-            posting_budget=math.ceil(self.posting_budget * fraction),
+            window_budget=windows and max(1, math.ceil((windows - spent.windows) * fraction)),
+            posting_budget=postings and max(1, math.ceil((postings - spent.postings) * fraction)),
         )
 
 
@@ -78,7 +89,8 @@ class SearchWork:
 
     Attributes:
         windows: Windows visited.
-        postings: Postings accumulated; a row of a dense column counts as an eighth.
+        postings: Postings accumulated, and what else takes time in the same unit: a row of a
+            dense column counts as an eighth, a binary search as 32, a look-up by row as one.
         candidates: Rows that were completed by looking terms up.
     """
 
@@ -103,7 +115,7 @@ def search_postings(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The best ``k`` rows: integer scores int64[m] and rows int64[m], best first.
 
-    Equal scores are ordered by arrival. Safe to call from several threads.
+    Equal scores are ordered by arrival. Safe to call from several threads, and after a fork.
 
     Args:
         postings: One segment's postings of one space.
@@ -116,52 +128,64 @@ def search_postings(
             rows are in order of arrival.
         row_of_arrival: The inverse of ``arrival``.
         approximation: What may be left out.
-        threads: Threads for this query, each for a share of the windows.
+        threads: Threads for this query, each for a share of the windows; a query of rare terms
+            or under a budget uses one.
         work: Where to add what the search cost.
+
+    Raises:
+        ValueError: ``alive`` or ``arrival`` does not have one value per row.
     """
     layout = postings.layout
-    k = min(k, layout.row_count)
+    row_count = layout.row_count
+    # Numbers of numpy would wrap around, or give the kernel other types than it is compiled for.
+    k = min(int(k), row_count)
     if k == 0 or len(dimensions) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    windows = ((layout.row_count - 1) >> layout.window_bits) + 1
-    shares = min(threads, windows)
-    limits = approximation if shares == 1 else approximation.share(1 / shares)
+    alive = _NONE_EXCLUDED if alive is None else alive
+    arrival = _IN_ORDER if arrival is None else arrival
+    for name, values in (("alive", alive), ("arrival", arrival)):
+        if len(values) not in (0, row_count):
+            raise ValueError(f"{name} must have {row_count} values or none, got {len(values)}.")
+    windows = ((row_count - 1) >> layout.window_bits) + 1
+    shares = _shares(layout, dimensions, threads, windows, approximation)
     shared_floor = np.zeros(1, dtype=np.int64)
 
-    def search(share: int) -> NDArray[np.int64]:
-        keys = np.empty(2 * k, dtype=np.int64)
+    def search(share: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        keys = np.empty(min(2 * k, row_count + 1), dtype=np.int64)
         counts = np.empty(3, dtype=np.int64)
         found = search_segment(
             layout,
             dimensions,
             weights,
-            _NONE_EXCLUDED if alive is None else alive,
-            _IN_ORDER if arrival is None else arrival,
+            alive,
+            arrival,
             k,
             bisect.bisect_left(KTH_RANKS, k),
-            threshold,
+            int(threshold),
             (windows * share // shares, windows * (share + 1) // shares),
-            limits.clip,
-            limits.window_budget,
-            limits.posting_budget,
+            approximation.clip,
+            approximation.window_budget,
+            approximation.posting_budget,
             shared_floor,
             *_scratch_arrays(layout.window_bits),
             keys,
             counts,
         )
-        if work is not None:
-            work.windows += int(counts[0])
-            work.postings += int(counts[1])
-            work.candidates += int(counts[2])
-        return keys[:found]
+        return keys[:found], counts
 
     if shares == 1:
-        keys = search(0)
+        keys, counts = search(0)
     else:
-        keys = np.concatenate(list(_pool(shares).map(search, range(shares))))
+        found = list(_pool().map(search, range(shares)))
+        keys = np.concatenate([keys for keys, _ in found])
+        counts = np.sum([counts for _, counts in found], axis=0)
+    if work is not None:
+        work.windows += int(counts[0])
+        work.postings += int(counts[1])
+        work.candidates += int(counts[2])
     keys = np.sort(keys)[::-1][:k]
     rows = LOWER - (keys & LOWER)
-    if row_of_arrival is not None and len(row_of_arrival):
+    if row_of_arrival is not None and len(row_of_arrival) > 0:
         rows = row_of_arrival[rows].astype(np.int64)
     return keys >> 32, rows
 
@@ -172,9 +196,29 @@ _IN_ORDER = np.zeros(0, dtype=np.uint32)
 _IN_ORDER.flags.writeable = False
 
 
+def _shares(
+    layout: WindowedLayout,
+    dimensions: NDArray[np.int64],
+    threads: int,
+    windows: int,
+    approximation: Approximation,
+) -> int:
+    """Into how many shares of the windows a search is cut, one thread each."""
+    if threads <= 1 or approximation.is_budgeted:
+        return 1
+    if (layout.directory[dimensions] == RARE).all():
+        return 1
+    return min(threads, windows, os.cpu_count() or 1)
+
+
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="search")
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="search")
+
+
+# A forked process has none of its parent's threads, and would wait for them forever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def _scratch_arrays(window_bits: int) -> _Scratch:

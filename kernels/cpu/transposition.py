@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from kernels.cpu.inversion import RARE
+from kernels.cpu.layout import RARE
 
 
 @njit(nogil=True, cache=True)

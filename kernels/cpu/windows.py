@@ -17,8 +17,9 @@ from kernels.cpu.accumulation import (
     scan,
     take_single,
 )
-from kernels.cpu.bounds import RARE, rare_range
+from kernels.cpu.bounds import rare_range
 from kernels.cpu.candidates import add_column, add_postings, keep_above
+from kernels.cpu.layout import RARE
 
 
 @njit(nogil=True)
@@ -142,12 +143,12 @@ def gather(  # type: ignore[no-untyped-def]
 @njit(nogil=True)
 def complete(  # type: ignore[no-untyped-def]
     local_ids, impacts, columns, base, form, weight, first, last, bound, bound_below, later,
-    floor, accumulator, locals_, partial, count,
+    floor, accumulator, locals_, partial, count, work,
 ):  # fmt: skip
     """Adds the terms below ``later`` to the candidates, dropping those that fall behind.
 
     Arguments are those of :func:`gather` and :func:`locate`; ``floor`` is the score that a
-    candidate must exceed.
+    candidate must exceed, and ``work[1]`` is raised by the cost in postings.
 
     Returns:
         Number of candidates left, whose scores are complete.
@@ -160,8 +161,9 @@ def complete(  # type: ignore[no-untyped-def]
         if form[t] <= -2:
             column = columns[-2 - form[t], base : base + len(accumulator)]
             add_column(column, weight[t], locals_, partial, count)
+            work[1] += count
         else:
-            add_postings(
+            work[1] += add_postings(
                 accumulator,
                 local_ids[first[t] : last[t]],
                 impacts[first[t] : last[t]],

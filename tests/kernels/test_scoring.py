@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +154,73 @@ def test_a_budget_bounds_the_postings_that_are_touched():
     run_kernel(postings, query, 100, approximation=approximation, work=limited)
     assert budget <= limited.postings <= budget + 64 * len(query)
     assert limited.windows < work.windows
+
+
+def test_a_budget_counts_look_ups_of_a_filter():
+    rng = np.random.default_rng(6)
+    data = random_rows(rng, 3000, 40, 255)
+    postings = build_postings([data], 6)
+    query = dict.fromkeys(range(40), 1)
+    alive = np.zeros(3000, np.uint8)
+    alive[::64] = 1  # one row of each window
+    limited = SearchWork()
+    approximation = Approximation(posting_budget=500)
+    found = run_kernel(postings, query, 30, alive, approximation=approximation, work=limited)
+    assert 500 <= limited.postings <= 500 + 64 * len(query)
+    assert 0 < len(found) < 30
+
+
+def test_a_budget_holds_whatever_the_threads():
+    rng = np.random.default_rng(5)
+    data = random_rows(rng, 3000, 40, 255)
+    postings = build_postings([data], 6)
+    query = dict.fromkeys(range(40), 1)
+    approximation = Approximation(posting_budget=1000, window_budget=9)
+    alone = run_kernel(postings, query, 50, approximation=approximation)
+    assert run_kernel(postings, query, 50, approximation=approximation, threads=4) == alone
+
+
+def test_what_a_segment_leaves_of_a_budget_is_for_those_after_it():
+    limits = Approximation(window_budget=10, posting_budget=1000)
+    assert limits.share(0.5, SearchWork()) == Approximation(255, 5, 500)
+    assert limits.share(1, SearchWork(windows=2, postings=100)) == Approximation(255, 8, 900)
+    assert limits.share(1, SearchWork(windows=20, postings=3000)) == Approximation(255, 1, 1)
+
+
+@pytest.mark.parametrize("k", [np.uint8(200), np.int8(100), np.uint64(150), 150])
+def test_numbers_of_numpy_do_not_wrap_around(k):
+    rng = np.random.default_rng(8)
+    data = random_rows(rng, 700, 40, 3)
+    query = {1: 2, 5: 7, 30: 1}
+    found = run_kernel(build_postings([data], 6), query, k, threshold=np.uint8(3))
+    assert found == expected(data, query, int(k), threshold=3)
+
+
+@pytest.mark.parametrize("argument", ["alive", "arrival"])
+def test_arrays_of_another_length_are_refused(argument):
+    data = random_rows(np.random.default_rng(9), 70, 40, 3)
+    short = {argument: np.ones(69, np.uint8 if argument == "alive" else np.uint32)}
+    with pytest.raises(ValueError, match="must have 70 values"):
+        run_kernel(build_postings([data], 6), {1: 2}, 10, **short)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_threads_search_after_a_fork():
+    data = random_rows(np.random.default_rng(10), 700, 40, 3)
+    postings = build_postings([data], 6)
+    query = {1: 2, 5: 7, 0: 1}
+    here = run_kernel(postings, query, 10, threads=2)
+    process = multiprocessing.get_context("fork").Process(
+        target=_exit_if_equal, args=(postings, query, here)
+    )
+    process.start()
+    process.join(60)
+    process.kill()
+    assert process.exitcode == 7
+
+
+def _exit_if_equal(postings: Postings, query: dict[int, int], wanted: list) -> None:
+    os._exit(7 if run_kernel(postings, query, 10, threads=2) == wanted else 1)
 
 
 @pytest.mark.parametrize("wrong", [{"clip": 0}, {"clip": 256}, {"window_budget": -1}])

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.format import postings as layout
-from indexer.format.postings import RARE, ImpactRows, Postings, build_postings
+from indexer.format.postings import ImpactRows, Postings, build_postings
+from kernels.cpu.layout import RARE
 from kernels.cpu.transposition import count_row_entries, decode_lists, scatter_lists
 
 ROWS = 200

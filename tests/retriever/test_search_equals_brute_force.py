@@ -15,8 +15,10 @@ from indexer.corpus.records import CorpusRecord
 from indexer.settings import BuildSettings
 from indexer.spaces import create_spaces
 from kernels import reference
-from kernels.cpu.search import Approximation
-from retriever.query import integer_query
+from kernels.cpu.search import Approximation, search_postings
+from retriever import space
+from retriever.errors import QueryError
+from retriever.query import MAX_TERMS, QueryTerm, integer_query
 from retriever.searcher import Searcher, open_index
 
 WORDS = [
@@ -106,16 +108,16 @@ def searchers(tmp_path_factory) -> dict[str, Searcher]:
     """The same kind of collection in one segment, in several, with long documents, changed."""
     folder = tmp_path_factory.mktemp("indexes")
     result = {}
-    build(documents(3000), folder / "one")
+    build(documents(3000), folder / "one", "english-bm25")
     result["one"] = open_index(folder / "one")
     several = BuildSettings(segment_rows=100)
-    build(documents(3000), folder / "several", settings=several)
+    build(documents(3000), folder / "several", "english-bm25", settings=several)
     result["several"] = open_index(folder / "several")
     assert len(result["several"]._snapshot.segments) > 2
-    build(documents(400, seed=1, long_share=0.3), folder / "long")
+    build(documents(400, seed=1, long_share=0.3), folder / "long", "english-bm25")
     result["long"] = open_index(folder / "long")
     assert result["long"]._snapshot.is_split
-    build(documents(500, seed=2, long_share=0.1), folder / "changed")
+    build(documents(500, seed=2, long_share=0.1), folder / "changed", "english-bm25")
     delete_documents(folder / "changed", [f"d{i}" for i in range(0, 500, 3)])
     fresh = [CorpusRecord(d, "-", None) for d in documents(80, seed=3)]
     add_documents(folder / "changed", fresh, replace=True)
@@ -218,6 +220,54 @@ def test_a_posting_budget_says_that_it_is_not_exact(searchers):
     exact = searchers["several"].search(query, 20)
     assert exact.exact
     assert searchers["several"].search(query, 20, approximation=wide).hits == exact.hits
+
+
+def test_a_budget_and_threads_reach_every_segment(searchers, monkeypatch):
+    seen = []
+
+    def spy(*args, **options):
+        seen.append((options["approximation"], options["threads"]))
+        return search_postings(*args, **options)
+
+    monkeypatch.setattr(space, "search_postings", spy)
+    searcher = searchers["several"]
+    searcher.search("wheat rye", 5, threads=3)
+    assert set(seen) == {(Approximation(), 3)}
+    seen.clear()
+    searcher.search("wheat rye", 5, approximation=Approximation(clip=9, posting_budget=10))
+    assert len(seen) == len(searcher._snapshot.segments)
+    assert all(limits.clip == 9 and 1 <= limits.posting_budget <= 10 for limits, _ in seen)
+
+
+@pytest.mark.parametrize("threads", [0, -1, True, 1.5, "2"])
+def test_threads_out_of_range_are_refused(searchers, threads):
+    with pytest.raises(QueryError, match="threads"):
+        searchers["one"].search("wheat", threads=threads)
+
+
+def test_numbers_of_numpy_are_numbers(searchers):
+    hits = searchers["one"].search("wheat rye", 150, offset=100).hits
+    found_ = searchers["one"].search("wheat rye", np.uint8(150), offset=np.uint8(100)).hits
+    assert found_ == hits
+    assert searchers["one"].rank("wheat rye", np.int8(20))[0] == [
+        hit.doc_id for hit in searchers["one"].search("wheat rye", 20).hits
+    ]
+
+
+def test_min_score_counts_as_shown_at_every_k(searchers):
+    for name, searcher in searchers.items():
+        every = searcher.search("wheat rye oat", 10_000).hits
+        for level in (every[3].score, every[30].score, np.nextafter(every[30].score, 9e9)):
+            wanted = [hit for hit in every if hit.score >= level]
+            for k in (1, 5, 30, 31, 32):
+                results = searcher.search("wheat rye oat", k, min_score=float(level)).hits
+                assert [hit.doc_id for hit in results] == [hit.doc_id for hit in wanted[:k]], name
+
+
+def test_more_terms_than_weights_can_tell_apart_are_refused(searchers):
+    terms = [QueryTerm("p", str(i), 1.0, 1.0, (i,)) for i in range(MAX_TERMS + 1)]
+    with pytest.raises(QueryError, match="at most 65536 terms"):
+        integer_query(terms)
 
 
 def test_ranks_are_the_ids_and_scores_of_hits(searchers):
