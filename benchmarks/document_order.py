@@ -101,7 +101,9 @@ def compile_kernels(work: Path) -> None:
 
     tiny = work / "tiny.winnow"
     texts = (Document(str(i), f"a{i % 7} b{i % 5} c{i % 3}") for i in range(200))
-    build_documents(texts, tiny, settings=BuildSettings(segment_rows=100), overwrite=True)
+    build_documents(
+        texts, tiny, "english-bm25", settings=BuildSettings(segment_rows=100), overwrite=True
+    )
     for order in ("bisected", "arrival"):
         merge(tiny, work / "tiny-merged.winnow", order)
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from encoders.errors import CheckpointError, EncoderError
+from encoders.gte import FIRST_MODEL_TYPE, gte_settings
 
 
 def masked_language_model(config: Mapping[str, Any]) -> Any:
@@ -33,17 +34,12 @@ def masked_language_model(config: Mapping[str, Any]) -> Any:
         CheckpointError: transformers has no such architecture or refuses the configuration.
     """
     configuration_auto, modeling_auto = _import_transformers()
-    settings = copy.deepcopy(dict(config))
+    first_release = config.get("model_type") == FIRST_MODEL_TYPE
+    settings = copy.deepcopy(gte_settings(config) if first_release else dict(config))
     model_type = settings.pop("model_type", None)
     for key in ("auto_map", "torch_dtype", "dtype", "quantization_config"):
         settings.pop(key, None)
-    if model_type == "new":
-        raise CheckpointError(
-            "config.json: model_type 'new' (GTE as Alibaba first published it) is defined by code "
-            "that comes with the checkpoint, which is never run. Use a conversion to the "
-            "model_type 'gte' of transformers."
-        )
-    if model_type not in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+    if str(model_type) not in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise CheckpointError(
             f"config.json: the installed transformers has no masked language model of model_type "
             f"{model_type!r}. Code that comes with a checkpoint is never run; use a checkpoint "

@@ -1,6 +1,6 @@
 """What a directory with a SPLADE-type checkpoint holds, told from its files. No torch.
 
-Three layouts are read, each as sentence-transformers or transformers writes it:
+These layouts are read, each as sentence-transformers or transformers writes it:
 
 ``router``
     ``modules.json`` names a Router and ``router_config.json`` a document route (masked language
@@ -12,6 +12,9 @@ Three layouts are read, each as sentence-transformers or transformers writes it:
 ``masked-lm``
     No ``modules.json``, a ``config.json`` whose architecture ends in ``ForMaskedLM``, with or
     without a published query table (``query_token_weights.txt``, ``idf.json``).
+
+``csr``
+    ``modules.json`` ends in a SparseAutoEncoder; ``encoders.csr_layout`` reads it.
 
 Classes are recognised by the last component of their path, which is the same in every release
 of sentence-transformers; none is imported.
@@ -27,7 +30,7 @@ from typing import Any, Literal, get_args
 from encoders.checkpoint_files import WEIGHTS, read_json, read_json_object, subfolder
 from encoders.errors import CheckpointError
 
-Layout = Literal["router", "splade", "masked-lm"]
+Layout = Literal["router", "splade", "masked-lm", "csr"]
 PoolingStrategy = Literal["max", "sum"]
 Activation = Literal["relu", "log1p_relu"]
 
@@ -129,7 +132,7 @@ def read_checkpoint(directory: Path) -> Checkpoint:
         pooling=pooling,
         query_directory=query,
         table_file=_table_file(directory, model, query),
-        max_length=_max_length(model, config, transformer),
+        max_length=max_length(model, config, transformer),
         lower_case=bool(transformer.get("do_lower_case", False)),
         document_prompt=_document_prompt(directory, whole, query),
         prune_ratio=_prune_ratio(directory, {**config, **whole}),
@@ -141,8 +144,9 @@ def position_limit(config: Mapping[str, Any]) -> int | None:
     positions = config.get("max_position_embeddings")
     if not isinstance(positions, int) or positions <= 0:
         return None
-    if config.get("model_type") in _OFFSET_POSITIONS:
-        positions -= int(config.get("pad_token_id", 1)) + 1
+    if str(config.get("model_type")) in _OFFSET_POSITIONS:
+        padding = config.get("pad_token_id", 1)
+        positions -= (padding if isinstance(padding, int) else 1) + 1
     return positions
 
 
@@ -154,7 +158,7 @@ def _recognise(directory: Path) -> tuple[Layout, Path, Pooling, Path | None]:
     if (directory / "modules.json").exists():
         modules = read_json(directory / "modules.json")
         try:
-            chain = [(str(m["path"]), _class_name(m["type"])) for m in modules]
+            chain = [(str(m["path"]), class_name(m["type"])) for m in modules]
         except (TypeError, KeyError) as error:
             raise CheckpointError(
                 f"{directory / 'modules.json'} must be a list of modules with path and type; copy "
@@ -183,7 +187,7 @@ def _router(directory: Path, base: Path) -> tuple[Layout, Path, Pooling, Path | 
     types, structure = router.get("types"), router.get("structure")
     try:
         routes = {
-            str(route): [(str(i), _class_name(types[i])) for i in ids]  # type: ignore[index]
+            str(route): [(str(i), class_name(types[i])) for i in ids]  # type: ignore[index]
             for route, ids in structure.items()  # type: ignore[union-attr]
         }
         documents, queries = routes["document"], routes["query"]
@@ -209,7 +213,7 @@ def _document_chain(
         raise CheckpointError(
             f"{directory} is a CSR checkpoint ({' > '.join(names)}): its queries need the network "
             "as its documents do, and an index answers queries without one. Use a SPLADE-type "
-            "checkpoint."
+            "checkpoint for an index; encoders.sae encodes documents and queries of this one."
         )
     if len(names) != 2 or names[0] not in LANGUAGE_MODELS or names[1] != "SpladePooling":
         raise CheckpointError(
@@ -228,7 +232,8 @@ def _document_chain(
     return subfolder(base, chain[0][0]), pooling
 
 
-def _class_name(path: Any) -> str:
+def class_name(path: Any) -> str:
+    """Last component of a class path: the same in every release of sentence-transformers."""
     if not isinstance(path, str):
         raise TypeError(path)
     return path.rpartition(".")[2]
@@ -252,7 +257,8 @@ def _table_file(directory: Path, model: Path, query: Path | None) -> Path | None
     return found
 
 
-def _max_length(model: Path, config: Mapping[str, Any], transformer: Mapping[str, Any]) -> int:
+def max_length(model: Path, config: Mapping[str, Any], transformer: Mapping[str, Any]) -> int:
+    """Most tokens that a model in this folder reads: what its files say, within its positions."""
     tokenizer = read_json_object(model / "tokenizer_config.json", missing_is_empty=True)
     positions = position_limit(config)
     for source, value in (

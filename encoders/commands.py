@@ -13,8 +13,17 @@ import click
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Directory to write."
 )
 @click.option("--int8", is_flag=True, help="8-bit vocabulary head: faster, less exact.")
+@click.option(
+    "--part-weight",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Weight beside English BM25, recorded for a model that becomes the default.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an exported encoder that is there.")
-def export_encoder(checkpoint: str, output: Path, int8: bool, overwrite: bool) -> None:
+def export_encoder(
+    checkpoint: str, output: Path, int8: bool, part_weight: float, overwrite: bool
+) -> None:
     """Export a SPLADE-type checkpoint, so that it encodes without torch.
 
     CHECKPOINT is its directory, with settings behind a question mark where wanted:
@@ -30,6 +39,7 @@ def export_encoder(checkpoint: str, output: Path, int8: bool, overwrite: bool) -
         output,
         options=read_options(settings),
         precision="int8" if int8 else "float32",
+        part_weight=part_weight,
         overwrite=overwrite,
     )
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())

@@ -60,6 +60,7 @@ class ExportedEncoder(BaseModel):
         padding_id: Id that fills short texts up; what it is does not matter to the result.
         document_prompt: Text put in front of every document.
         prune: Pruning of the rows where the user sets no other.
+        part_weight: Weight of the part beside English BM25, as chosen on dev sets.
         source_layout: Layout of the checkpoint that was exported.
         source_hash: Its content hash, that of ``EncoderSpec.parameters``.
         files: Hash of each other file of the directory.
@@ -80,6 +81,7 @@ class ExportedEncoder(BaseModel):
     padding_id: int = Field(ge=0)
     document_prompt: str
     prune: str
+    part_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     source_layout: Layout
     source_hash: str
     files: dict[str, str]

@@ -67,14 +67,14 @@ def load_masked_language_model(
             "encoding with a checkpoint needs torch, which is not installed; install it with: "
             "pip install 'winnow-search[encode]'"
         ) from error
-    place = _device(torch, device)
+    place = usable_device(torch, device)
     with torch.device("meta"):
         # Shapes alone, so that sizes which do not fit the files take no memory.
         outline = masked_language_model(config)
     buffers = {name for name, _ in outline.named_buffers()}
-    tensors = _read_tensors(files, str(config["model_type"]), buffers)
+    tensors = read_tensors(files, str(config["model_type"]), buffers)
     where = files[0].parent
-    _refuse_differences(where, tensors, dict(outline.named_parameters(remove_duplicate=False)))
+    refuse_differences(where, tensors, dict(outline.named_parameters(remove_duplicate=False)))
     model = masked_language_model(config)
     expected = dict(model.named_parameters(remove_duplicate=False))
     with torch.inference_mode():
@@ -83,7 +83,12 @@ def load_masked_language_model(
     return _split(where, model.to(place), place)
 
 
-def _device(torch: Any, name: str | None) -> Any:
+def usable_device(torch: Any, name: str | None) -> Any:
+    """The torch device of a name; without one, CUDA if there is a GPU, else the CPU.
+
+    Raises:
+        EncoderError: There is no such device.
+    """
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -97,7 +102,20 @@ def _device(torch: Any, name: str | None) -> Any:
     return device
 
 
-def _read_tensors(files: Sequence[Path], model_type: str, buffers: set[str]) -> dict[str, Any]:
+def read_tensors(
+    files: Sequence[Path], model_type: str, buffers: set[str], prefix: str = ""
+) -> dict[str, Any]:
+    """Finite tensors of safetensors files under the model's names, buffers left out.
+
+    Args:
+        files: They share one namespace.
+        model_type: Of ``config.json``.
+        buffers: Names that the model computes itself.
+        prefix: Put in front of stored names that lack it, for a body saved without its head.
+
+    Raises:
+        CheckpointError: A file is broken, a tensor is given twice, quantised or not finite.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -111,7 +129,8 @@ def _read_tensors(files: Sequence[Path], model_type: str, buffers: set[str]) -> 
                 "from the checkpoint's source."
             ) from error
         for stored, tensor in content.items():
-            for name, piece in under_model_names(model_type, stored, tensor).items():
+            full = stored if stored.startswith(prefix) else prefix + stored
+            for name, piece in under_model_names(model_type, full, tensor).items():
                 if name in tensors:
                     raise CheckpointError(f"{path} gives the tensor {name!r} a second time.")
                 if name not in buffers:
@@ -133,9 +152,14 @@ def _check_numbers(path: Path, name: str, tensor: torch.Tensor) -> None:
         )
 
 
-def _refuse_differences(
+def refuse_differences(
     where: Path, tensors: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> None:
+    """Refuses tensors that the model lacks, has too many of, or has in another shape.
+
+    Raises:
+        CheckpointError: See above; the message names them.
+    """
     groups = _tied(expected)
     given = {name for group in groups for name in group if any(other in tensors for other in group)}
     problems = [
@@ -197,6 +221,7 @@ def _split(where: Path, model: Any, device: Any) -> MaskedLanguageModel:
     bias = decoder.bias
     if bias is None:
         bias = torch.zeros(decoder.out_features, device=device)
+    check_padding_id(where, model)
     with torch.inference_mode():
         ids = torch.arange(min(8, decoder.out_features), device=device)[None]
         mask = torch.ones_like(ids)
@@ -224,6 +249,20 @@ def _split(where: Path, model: Any, device: Any) -> MaskedLanguageModel:
     if again.shape != logits.shape or not torch.allclose(again, logits, rtol=0, atol=tolerance):
         raise unsupported
     return split
+
+
+def check_padding_id(where: Path, model: Any) -> None:
+    """Refuses a configuration whose padding token the model has no embedding of.
+
+    Raises:
+        CheckpointError: See above.
+    """
+    padding, size = model.config.pad_token_id, model.get_input_embeddings().num_embeddings
+    if padding is not None and not (isinstance(padding, int) and 0 <= padding < size):
+        raise CheckpointError(
+            f"{where}: config.json: pad_token_id must be a token id below {size}, got {padding!r}; "
+            "copy the file again from the checkpoint's source."
+        )
 
 
 def _ignores_padding(model: Any, ids: torch.Tensor) -> bool:

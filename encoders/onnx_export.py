@@ -42,6 +42,7 @@ def export_encoder(
     *,
     options: SpladeOptions | None = None,
     precision: Precision = "float32",
+    part_weight: float = 1.0,
     overwrite: bool = False,
 ) -> ExportedEncoder:
     """Exports a checkpoint.
@@ -53,9 +54,11 @@ def export_encoder(
         checkpoint: Directory of a SPLADE-type checkpoint; see ``encoders.checkpoint``.
         output: Directory to write; see ``encoders.exported``.
         options: Settings recorded with the export; by default the checkpoint's own.
-        precision: ``int8`` for a faster, less exact vocabulary head with smaller weights. The
-            network in front of it stays in float32: ONNX Runtime would take one scale for a
-            whole batch there, so that a document's row depended on its company.
+        precision: ``int8`` for a faster, less exact vocabulary head with smaller weights, and word
+            embeddings stored in half precision. The network in between stays in float32: ONNX
+            Runtime would take one scale for a whole batch there, so that a document's row
+            depended on its company.
+        part_weight: Weight of the part beside English BM25; see ``encoders.shipped``.
         overwrite: Replace an exported encoder that is there.
 
     Raises:
@@ -74,7 +77,7 @@ def export_encoder(
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as name:
             work = Path(name) / "export"
             work.mkdir()
-            config = _write(encoder, work, precision)
+            config = _write(encoder, work, precision, part_weight)
             if overwrite and output.exists():
                 output.rename(Path(name) / "replaced")
             work.rename(output)
@@ -103,8 +106,12 @@ def _require_onnx() -> None:
         ) from error
 
 
-def _write(encoder: SpladeEncoder, directory: Path, precision: Precision) -> ExportedEncoder:
+def _write(
+    encoder: SpladeEncoder, directory: Path, precision: Precision, part_weight: float
+) -> ExportedEncoder:
     model, tokenizers = encoder.language_model, encoder.tokenizers
+    if precision == "int8":
+        _halve_word_embeddings(model.body)
     _write_body(encoder, directory)
     weight = model.weight.float().cpu().numpy()
     bias = model.bias.float().cpu().numpy()
@@ -128,6 +135,7 @@ def _write(encoder: SpladeEncoder, directory: Path, precision: Precision) -> Exp
         padding_id=int(encoder.checkpoint.config.get("pad_token_id") or 0),
         document_prompt=encoder.checkpoint.document_prompt,
         prune=str(encoder.pruning),
+        part_weight=part_weight,
         source_layout=encoder.checkpoint.layout,
         source_hash=encoder.content_hash,
         files={path.relative_to(directory).as_posix(): content_hash([path], ()) for path in files},
@@ -166,6 +174,28 @@ def _write_body(encoder: SpladeEncoder, directory: Path) -> None:
                 f"{encoder.checkpoint.directory}: the network cannot be exported to ONNX: {reason}"
             ) from error
     _compare(encoder, directory / BODY)
+
+
+def _halve_word_embeddings(body: Any) -> None:
+    """Half precision where a lookup is all that is computed; most of a small network's bytes."""
+    import torch
+
+    embeddings = body.get_input_embeddings()
+    if type(embeddings) is not torch.nn.Embedding:
+        return
+    half = embeddings.weight.detach().half()
+    if not bool(half.isfinite().all()):
+        return
+
+    class HalfEmbeddings(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(half, requires_grad=False)
+
+        def forward(self, ids: Any) -> Any:
+            return torch.nn.functional.embedding(ids, self.weight).float()
+
+    body.set_input_embeddings(HalfEmbeddings())
 
 
 def _body_module(body: Any) -> Any:

@@ -25,6 +25,7 @@ BUILT_IN_ENCODERS: dict[str, str] = {
     "english-all-words-bm25": "encoders.bm25:create",
     "plain-bm25": "encoders.bm25:create",
     "wordpiece-bm25": "encoders.bm25:create",
+    "sae": "encoders.sae:create",
     "splade": "encoders.splade:create",
     "splade-onnx": "encoders.onnx:create",
 }

@@ -16,6 +16,7 @@ from encoders.cpu_head import CpuVocabularyHead
 from encoders.errors import CheckpointError, EncoderError
 from encoders.pruning import Pruning
 from encoders.query.table import read_table
+from encoders.shipped import SHIPPED_MODEL
 from encoders.splade_options import SpladeOptions
 from encoders.splade_tokenizers import SpladeTokenizers
 
@@ -252,10 +253,13 @@ def refuse_another_checkpoint(encoder: SpladeBase, recorded: Mapping[str, Any]) 
     for key, value in recorded.items():
         found = encoder.spec.parameters.get(key)
         if value != found:
+            directory = encoder.checkpoint.directory
+            remedy = "Give the directory of that checkpoint"
+            if directory == SHIPPED_MODEL:
+                remedy = "It changes with versions of Winnow: use the one that built the index"
             raise CheckpointError(
-                f"{encoder.checkpoint.directory} is not the checkpoint that was recorded: {key} "
-                f"is {found!r}, not {value!r}. Give the directory of that checkpoint, or build "
-                "the index again."
+                f"{directory} is not the checkpoint that was recorded: {key} is {found!r}, not "
+                f"{value!r}. {remedy}, or build the index again."
             )
 
 

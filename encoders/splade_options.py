@@ -13,6 +13,7 @@ from encoders.base import Aggregation
 from encoders.checkpoint import Activation
 from encoders.errors import EncoderError
 from encoders.pruning import Pruning
+from encoders.shipped import SHIPPED_MODEL
 
 EXAMPLE = "splade:DIR?max_length=256&prune=max_ratio:0.1"
 
@@ -53,10 +54,11 @@ class SpladeOptions:
 def split_argument(argument: str | None) -> tuple[Path, dict[str, str]]:
     """Directory and settings of an argument ``DIR?key=value&key=value``.
 
-    The last ``?`` separates, except where the whole argument is the name of a directory.
+    The last ``?`` separates, except where the whole argument is the name of a directory. Without
+    a directory it is that of the model that comes with Winnow.
 
     Raises:
-        EncoderError: There is no directory, or a setting is not ``key=value``.
+        EncoderError: A setting is not ``key=value``.
 
     >>> split_argument("models/doc-v3?max_length=256")[1]
     {'max_length': '256'}
@@ -65,8 +67,6 @@ def split_argument(argument: str | None) -> tuple[Path, dict[str, str]]:
     directory, mark, query = text.rpartition("?")
     if not mark or Path(text).is_dir():
         directory, query = text, ""
-    if not directory:
-        raise EncoderError(f"splade needs the directory of a checkpoint; write it like {EXAMPLE}.")
     settings: dict[str, str] = {}
     for item in filter(None, query.split("&")):
         key, equals, value = (piece.strip() for piece in item.partition("="))
@@ -75,7 +75,7 @@ def split_argument(argument: str | None) -> tuple[Path, dict[str, str]]:
         if key in settings:
             raise EncoderError(f"splade got the setting {key!r} twice; give it once.")
         settings[key] = value
-    return Path(directory), settings
+    return Path(directory) if directory else SHIPPED_MODEL, settings
 
 
 def read_options(settings: Mapping[str, Any]) -> SpladeOptions:

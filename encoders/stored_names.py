@@ -10,26 +10,34 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from encoders.gte import FIRST_MODEL_TYPE, MODEL_TYPE
+
 # Names that TensorFlow-born BERT checkpoints still carry.
 _ANYWHERE = ((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias"))
 
-_RENAMED: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "gte": (
-        (r"^new\.", "gte."),
-        (r"\.encoder\.layer\.", ".layers."),
-        (r"\.attention\.(qkv_proj|o_proj)\.", r".self_attn.\1."),
-        (r"\.attn_ln\.", ".post_attention_layernorm."),
-        (r"\.mlp_ln\.", ".post_mlp_layernorm."),
-        (r"^lm_head\.norm\.", "lm_head.layer_norm."),
-    )
-}
+_GTE_NAMES = (
+    (r"^new\.", "gte."),
+    (r"\.encoder\.layer\.", ".layers."),
+    (r"\.attention\.((?:qkv|q|k|v|o)_proj)\.", r".self_attn.\1."),
+    (r"\.attn_ln\.", ".post_attention_layernorm."),
+    (r"\.mlp_ln\.", ".post_mlp_layernorm."),
+    (r"^lm_head\.norm\.", "lm_head.layer_norm."),
+)
 
 # Stored as one matrix, one above the other.
+_GTE_STACKS: Mapping[str, tuple[str, ...]] = {
+    ".qkv_proj.": (".q_proj.", ".k_proj.", ".v_proj."),
+    ".up_gate_proj.": (".up_proj.", ".gate_proj."),
+}
+
+_RENAMED: Mapping[str, tuple[tuple[str, str], ...]] = {
+    FIRST_MODEL_TYPE: _GTE_NAMES,
+    MODEL_TYPE: _GTE_NAMES,
+}
+
 _STACKED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "gte": {
-        ".qkv_proj.": (".q_proj.", ".k_proj.", ".v_proj."),
-        ".up_gate_proj.": (".up_proj.", ".gate_proj."),
-    }
+    FIRST_MODEL_TYPE: _GTE_STACKS,
+    MODEL_TYPE: _GTE_STACKS,
 }
 
 

@@ -11,6 +11,7 @@ from encoders.base import Document
 from indexer.corpus.options import CorpusOptions
 from indexer.corpus.reader import open_corpus
 from indexer.corpus.records import CorpusRecord, Reject, RejectLog, RejectReason
+from indexer.default_encoder import choose_encoder
 from indexer.draft import Spaces
 from indexer.encoding import encoders_at_work
 from indexer.errors import (
@@ -31,7 +32,7 @@ from indexer.format.manifest import MANIFEST_NAME, read_manifest
 from indexer.generation import GenerationWriter, Progress
 from indexer.report import BuildReport, DeletionReport
 from indexer.settings import BuildSettings, recorded_settings
-from indexer.spaces import DEFAULT_ENCODER, DEFAULT_SPACE, create_spaces, reopen_spaces
+from indexer.spaces import DEFAULT_SPACE, create_spaces, reopen_spaces
 from indexer.tombstones import LiveDocuments, without_documents
 
 
@@ -42,7 +43,7 @@ def _silent(stage: str, done: int) -> None:
 def build(
     source: str | Path | Iterable[Document],
     output: str | Path,
-    encoder: str | Mapping[str, str] = DEFAULT_ENCODER,
+    encoder: str | Mapping[str, str] | None = None,
     *,
     settings: BuildSettings | None = None,
     options: CorpusOptions | None = None,
@@ -55,7 +56,9 @@ def build(
     Args:
         source: Path of a corpus of any kind that ``indexer.corpus`` reads, or documents.
         output: Directory of the index.
-        encoder: Encoder expression, or one per space by name (the first is the default space).
+        encoder: Encoder expression, or one per space by name (the first is the default space). By
+            default ``indexer.default_encoder`` chooses: English BM25 and, beside it, the model that
+            comes with Winnow; plain BM25 for text that is not English, with a warning.
         settings: Passages and memory.
         options: How to read the corpus.
         overwrite: Replace an index that is there.
@@ -71,7 +74,8 @@ def build(
     1
     """
     output = Path(output)
-    spaces = create_spaces({DEFAULT_SPACE: encoder} if isinstance(encoder, str) else encoder)
+    expressions = {DEFAULT_SPACE: encoder} if isinstance(encoder, str) else encoder
+    spaces = None if expressions is None else create_spaces(expressions)
     if isinstance(source, str | Path):
         rejects = RejectLog(output.with_name(f"{output.name}.rejects.jsonl"))
         with rejects:
@@ -104,7 +108,7 @@ def build(
 def build_index(
     records: Iterable[CorpusRecord],
     output: Path,
-    spaces: Spaces,
+    spaces: Spaces | None,
     *,
     settings: BuildSettings | None = None,
     fields: Mapping[str, str] | None = None,
@@ -121,7 +125,8 @@ def build_index(
     Args:
         records: The corpus; read once, ids are distinct.
         output: Directory of the index.
-        spaces: Encoders per space; the first space is the default one.
+        spaces: Encoders per space; the first space is the default one. ``None`` for one space of
+            what suits the collection; see :func:`build`.
         settings: Passages and memory.
         fields: Types of metadata fields; others are taken from the first value seen.
         rejects: Where records go that cannot be indexed.
@@ -151,12 +156,18 @@ def build_index(
         except (IndexCorruptError, IncompatibleIndexError):
             pass  # An overwritten index need not be readable; its files go when it is replaced.
         settings = settings or BuildSettings()
+        warnings: tuple[str, ...] = ()
+        if spaces is None:
+            chosen = choose_encoder(records)
+            spaces, records = create_spaces({DEFAULT_SPACE: chosen.expression}), chosen.records
+            warnings = chosen.warnings
         with encoders_at_work(output, spaces, settings, workers=workers, resume=resume) as encoding:
             writer = GenerationWriter(
                 output, encoding.spaces, settings, progress, current, fields=dict(fields or {})
             )
             report = writer.write(records, rejects or RejectLog())
-        return dataclasses.replace(report, warnings=(*report.warnings, *encoding.warnings))
+        warnings = (*report.warnings, *encoding.warnings, *warnings)
+        return dataclasses.replace(report, warnings=warnings)
 
 
 def add_documents(

@@ -116,7 +116,10 @@ def _message(error: Exception) -> str:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         return ": ".join([*names, error.strerror])
     if isinstance(error, MemoryError):
-        return "out of memory; give indexer build a smaller --memory, or the machine more."
+        return (
+            "out of memory; give indexer build or add a smaller --memory, leave more segments with "
+            "indexer merge --segments, or give the machine more."
+        )
     text = " ".join(str(error).split())[:300]
     return (
         f"unexpected {type(error).__name__}: {text}. Set WINNOW_DEBUG=1 to see where it happened, "

@@ -25,6 +25,10 @@ class UnfinishedBuildError(IndexerError):
     """What a build that did not end has encoded lies in the way, or does not fit this build."""
 
 
+class MergeMemoryError(IndexerError):
+    """A merge would need more memory than it may take."""
+
+
 class IndexLockedError(IndexerError):
     """Another process is writing to this index."""
 

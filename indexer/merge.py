@@ -26,8 +26,9 @@ from indexer.format.commit import (
 )
 from indexer.format.document_merge import merge_documents
 from indexer.format.manifest import Manifest, PartEntry, SegmentEntry, SpaceEntry, read_manifest
-from indexer.format.segment import Segment
+from indexer.format.segment import Segment, check_sizes
 from indexer.format.string_table import write_string_table
+from indexer.merge_memory import check_memory, physical_memory
 from indexer.merged_rows import MergedPassages, merge_part
 from indexer.recount import recount, refitted_entry
 from indexer.reorder import RowOrder
@@ -43,6 +44,7 @@ def merge_segments(
     segments: int = 1,
     refresh_statistics: bool = False,
     compress: bool | None = None,
+    memory_bytes: int | None = None,
 ) -> MergeReport:
     """Merges the smallest neighbouring segments, until so many are left, and commits the result.
 
@@ -58,11 +60,14 @@ def merge_segments(
             weights again; needs ``segments=1``. Scales stay.
         compress: Compress the merged segment's postings, which are then decoded into memory when
             the index is opened; by default if those of all its sources are.
+        memory_bytes: Refuse a merge that needs more memory than this; by default what the machine
+            has, or the index's own setting if that is more.
 
     Raises:
         indexer.errors.IndexNotFoundError: There is no index.
         indexer.errors.IndexCorruptError: A file of a segment is damaged.
         indexer.errors.IndexLockedError: Another process is writing to the index.
+        indexer.errors.MergeMemoryError: The merge would need too much memory.
         IndexerError: The merged segment would be too large, or there is nothing to refresh.
     """
     if segments < 1 or (refresh_statistics and segments > 1):
@@ -74,8 +79,8 @@ def merge_segments(
     with write_lock(index):
         current = read_manifest(index)
         remove_unnamed_files(index, current)
-        settings = recorded_settings(index, current)
-        settings = settings.model_copy(update={"order": order or settings.order})
+        recorded = recorded_settings(index, current)
+        settings = recorded.model_copy(update={"order": order or recorded.order})
         chosen = _choose(current.segments, segments)
         sources = current.segments[chosen]
         if compress is None:
@@ -87,8 +92,13 @@ def merge_segments(
             if whole and wanted == (entry.reordered, entry.compressed):
                 sources = ()
         if not sources:
-            return _report(index, current, current, sources, None, started)
-        merge = _Merge(index, current, chosen, settings, compress)
+            changed = current
+            if settings != recorded:
+                changed = _with_settings(current, settings)
+                commit_manifest(index, changed)
+            return _report(index, current, changed, sources, None, started)
+        limit = memory_bytes or max(settings.memory_bytes, physical_memory())
+        merge = _Merge(index, current, chosen, settings, compress, limit)
         changed, row_order = merge.write(refresh_statistics)
         commit_manifest(index, changed)
         remove_unnamed_files(index, changed)
@@ -117,10 +127,12 @@ class _Merge:
     chosen: slice
     settings: BuildSettings
     compress: bool
+    memory_bytes: int
 
     def write(self, refresh_statistics: bool) -> tuple[Manifest, RowOrder | None]:
         """Writes the merged segment; returns the manifest that names it, and its order of rows."""
         sources = self._open_sources()
+        check_memory(sources, list(self.current.spaces), self.memory_bytes)
         generation = self.current.generation + 1
         directory = self.index / SEGMENTS / f"g{generation:06d}-0000"
         directory.mkdir(parents=True)
@@ -147,7 +159,7 @@ class _Merge:
             self.settings,
             compress=self.compress,
         )
-        return self._manifest(generation, entry, refitted), row_order
+        return self._manifest(entry, refitted), row_order
 
     def _open_sources(self) -> list[Segment]:
         entries = self.current.segments[self.chosen]
@@ -158,6 +170,7 @@ class _Merge:
                 f"{MOST_ROWS:,}. Leave more segments with --segments."
             )
         for entry in entries:
+            check_sizes(self.index / SEGMENTS / entry.name, entry.files)
             # What is damaged must not be sealed again under a checksum that fits.
             for name, expected in entry.files.items():
                 path = self.index / SEGMENTS / entry.name / name
@@ -183,9 +196,7 @@ class _Merge:
         for space, entry in self.current.spaces.items():
             yield space, {part.name: rows(space, part) for part in entry.parts}
 
-    def _manifest(
-        self, generation: int, entry: SegmentEntry, refitted: Mapping[str, PartDraft]
-    ) -> Manifest:
+    def _manifest(self, entry: SegmentEntry, refitted: Mapping[str, PartDraft]) -> Manifest:
         entries = list(self.current.segments)
         entries[self.chosen] = [entry] if entry.document_count else []
         spaces = {
@@ -199,16 +210,19 @@ class _Merge:
             )
             for space, space_entry in self.current.spaces.items()
         }
-        created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        return self.current.model_copy(
-            update={
-                "generation": generation,
-                "created_at": created,
-                "settings": self.settings.model_dump(mode="json"),
-                "spaces": spaces,
-                "segments": tuple(entries),
-            }
-        )
+        changed = _with_settings(self.current, self.settings)
+        return changed.model_copy(update={"spaces": spaces, "segments": tuple(entries)})
+
+
+def _with_settings(current: Manifest, settings: BuildSettings) -> Manifest:
+    """The next generation, which differs in its settings."""
+    return current.model_copy(
+        update={
+            "generation": current.generation + 1,
+            "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "settings": settings.model_dump(mode="json"),
+        }
+    )
 
 
 def _report(

@@ -13,7 +13,6 @@ from indexer.errors import IndexerError
 from indexer.format.manifest import SpaceEntry
 
 DEFAULT_SPACE = "default"
-DEFAULT_ENCODER = "english-bm25"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 

@@ -46,12 +46,11 @@ def plain_hits(
     """Hits with passages, without explanations and snippets."""
     doc_ids = doc_ids_of(snapshot, ranked)
     ranks = range(offset + 1, offset + 1 + len(ranked))
-    if not snapshot.is_split:
+    # Counted over what is live, so that a merge, which drops the rest, changes nothing.
+    if snapshot.manifest.row_count == snapshot.manifest.document_count:
         return list(map(Hit, doc_ids, scores.tolist(), ranks))
     spans = [
         snapshot.passage(segment, row)
-        if snapshot.segments[segment].passage_span is not None
-        else None
         for segment, row in zip(ranked.segments.tolist(), ranked.rows.tolist(), strict=True)
     ]
     return list(map(Hit, doc_ids, scores.tolist(), ranks, spans))

@@ -237,6 +237,96 @@ def write_splade(write_masked_lm: WriteModel) -> WriteModel:
     return write
 
 
+@pytest.fixture(scope="session")
+def write_gte(write_tokenizer: Callable[..., None]) -> WriteModel:
+    """Writes a random GTE under the names and settings of its first release, remote code included.
+
+    The vocabulary is padded past the tokenizer, as the published one is. The module that
+    ``auto_map`` names ends the process that runs it.
+    """
+
+    def write(directory: Path, **settings: Any) -> Path:
+        config = GTE_CONFIG | {"vocab_size": len(TOKENS) + 6} | settings
+        write_json(directory / "config.json", config)
+        (directory / "modeling.py").write_text("raise SystemExit('remote code was run')")
+        tensors = random_gte(config)
+        save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+        write_tokenizer(directory)
+        return directory
+
+    return write
+
+
+GTE_CONFIG: dict[str, Any] = {
+    "architectures": ["NewForMaskedLM"],
+    "attention_probs_dropout_prob": 0.0,
+    "auto_map": {"AutoModelForMaskedLM": "modeling.NewForMaskedLM"},
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "layer_norm_eps": 1e-12,
+    "layer_norm_type": "layer_norm",
+    "logn_attention_clip1": False,
+    "logn_attention_scale": False,
+    "max_position_embeddings": 128,
+    "model_type": "new",
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+    "pack_qkv": True,
+    "pad_token_id": 0,
+    "position_embedding_type": "rope",
+    "rope_scaling": {"factor": 2.0, "type": "ntk"},
+    "rope_theta": 500,
+    "torch_dtype": "float16",
+    "type_vocab_size": 0,
+    "unpad_inputs": True,
+    "use_memory_efficient_attention": True,
+}
+
+
+def random_gte(config: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Every tensor of a checkpoint; the decoder's matrix is tied and left out."""
+    generator = np.random.default_rng(5)
+    hidden, inner, vocabulary = (
+        config[key] for key in ("hidden_size", "intermediate_size", "vocab_size")
+    )
+    tensors: dict[str, np.ndarray] = {}
+
+    def draw(name: str, *shape: int, mean: float = 0.0, spread: float = 0.25) -> None:
+        tensors[name] = generator.normal(mean, spread, shape).astype(np.float32)
+
+    def linear(name: str, outputs: int, inputs: int, bias: bool = True) -> None:
+        draw(f"{name}.weight", outputs, inputs)
+        if bias:
+            draw(f"{name}.bias", outputs)
+
+    def norm(name: str) -> None:
+        draw(f"{name}.weight", hidden, mean=1.0)
+        draw(f"{name}.bias", hidden)
+
+    draw("new.embeddings.word_embeddings.weight", vocabulary, hidden)
+    if config["type_vocab_size"]:
+        draw("new.embeddings.token_type_embeddings.weight", config["type_vocab_size"], hidden)
+    norm("new.embeddings.LayerNorm")
+    for number in range(config["num_hidden_layers"]):
+        layer = f"new.encoder.layer.{number}"
+        if config["pack_qkv"]:
+            linear(f"{layer}.attention.qkv_proj", 3 * hidden, hidden)
+        else:
+            for which in "qkv":
+                linear(f"{layer}.attention.{which}_proj", hidden, hidden)
+        linear(f"{layer}.attention.o_proj", hidden, hidden)
+        norm(f"{layer}.attn_ln")
+        linear(f"{layer}.mlp.up_gate_proj", 2 * inner, hidden, bias=False)
+        linear(f"{layer}.mlp.down_proj", hidden, inner)
+        norm(f"{layer}.mlp_ln")
+    linear("lm_head.dense", hidden, hidden)
+    norm("lm_head.norm")
+    draw("lm_head.decoder.bias", vocabulary, mean=-1.0, spread=1.0)
+    return tensors
+
+
 _CLASS_NAMES = ("MLMTransformer", "SpladePooling", "SparseStaticEmbedding")
 
 

@@ -15,6 +15,7 @@ Lucene is timed inside its JVM, one segment, the query cache off, hits not count
 are medians over the passes for each query, then the mean and percentiles over queries; ratios are
 of means, with a 95 % interval of the paired bootstrap. ``recall`` counts ties with the last hit
 as right; ``same order`` is the share of queries with the ids of the 64-bit oracle, in its order.
+A last table compares Winnow on vectors with the BM25 of the engines on text, question by question.
 
 Engines that are not installed are left out, and the reason is told. Each is looked for in the
 interpreter of its variable: WINNOW_LUCENE_PYTHON (pyserini; or WINNOW_LUCENE_JAR), and
@@ -28,6 +29,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from benchmarks.engine.across import Medians, across_table, ratios_across
 from benchmarks.engine.child import ENGINES
 from benchmarks.engine.comparison import Plan, compare
 from benchmarks.engine.learned import STANDARD, TAIL
@@ -66,15 +68,25 @@ def main() -> None:
     )
     print(f"machine: {machine_and_versions()}", flush=True)
     results: dict[str, Any] = {}
+    medians: dict[str, Medians] = {}
+    kinds: dict[str, str] = {}
+    across: list[dict[str, Any]] = []
     for name in arguments.sets:
         folder = prepare(
             name, arguments.data, arguments.work, arguments.window, arguments.documents
         )
         result = compare(folder, arguments.work, plan, build_only=arguments.build_only)
         results[folder.name] = result
-        if not arguments.build_only:
-            show(folder.name, result, plan)
-            write_result(arguments.output, {"command": _command(arguments), "sets": results})
+        if arguments.build_only:
+            continue
+        medians[folder.name] = result.pop("medians")
+        kinds[folder.name] = result["kind"]
+        show(folder.name, result, plan)
+        across = ratios_across(medians, kinds)
+        content = {"command": _command(arguments), "sets": results, "across": across}
+        write_result(arguments.output, content)
+    if across:
+        print(f"\n## Learned vectors against BM25, the same questions\n\n{across_table(across)}")
 
 
 def show(name: str, result: dict[str, Any], plan: Plan) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.engine.across import Medians
 from benchmarks.engine.child import Child, Engine, EngineError, build
 from benchmarks.engine.lucene import LuceneNotFoundError
 from benchmarks.engine.oracle import Oracle
@@ -39,7 +40,10 @@ class Plan:
 
 
 def compare(folder: Path, work: Path, plan: Plan, *, build_only: bool = False) -> dict[str, Any]:
-    """Builds what is missing, then measures; returns everything that the tables show."""
+    """Builds what is missing, then measures; returns everything that the tables show.
+
+    The figures of single queries are under ``medians``, which is not for writing.
+    """
     description = json.loads((folder / "description.json").read_text())
     content = json.loads((folder / f"{plan.questions}.json").read_text())
     queries = {name: values[: plan.queries] for name, values in content.items()}
@@ -73,9 +77,12 @@ def compare(folder: Path, work: Path, plan: Plan, *, build_only: bool = False) -
     }
     if build_only:
         return result
+    medians: Medians = {}
     result["k"] = {
-        str(k): _measure(children, folder, description, queries, k, plan) for k in plan.ks
+        str(k): _measure(children, folder, description, queries, k, plan, medians) for k in plan.ks
     }
+    result["kind"] = description["kind"]
+    result["medians"] = medians
     result["engines"] = {name: child.ask("info") for name, child in children.items()}
     for child in children.values():
         child.close()
@@ -110,6 +117,7 @@ def _measure(
     queries: dict[str, list[Any]],
     k: int,
     plan: Plan,
+    kept: Medians,
 ) -> list[dict[str, Any]]:
     cells = [(child, cell) for child in children.values() for cell in child.cells]
     agreement = {}
@@ -138,6 +146,9 @@ def _measure(
     for times, (child, cell) in zip(medians, cells, strict=True):
         seconds = child.ask("throughput", cell=cell, k=k, threads=cores)["seconds"]
         boundary = child.cells[cell]["boundary"]
+        kept[str(k), f"{child.engine.name} {child.cells[cell]['setting']}".strip(), boundary] = (
+            times
+        )
         rival = not child.engine.name.startswith("winnow") and boundary in ours
         measured.append(
             {

@@ -28,7 +28,9 @@ from ir_measures import nDCG
 from numpy.typing import NDArray
 
 from benchmarks.reporting import markdown_table, write_result
+from benchmarks.training.kept_runs import KeptRuns
 from encoders.base import Document, DocumentEncoder, EncoderSpec, QuerySide, SparseRows
+from encoders.checkpoint_files import content_hash
 from encoders.expression import PartExpression
 from encoders.query.tokenizer import WordPieceTokenizer
 from encoders.registry import create_encoder
@@ -158,21 +160,105 @@ def fuse(*runs: Any) -> Any:
     return fused
 
 
-def runs_of(
-    dataset: Dataset, index: Path, arguments: argparse.Namespace, names: Iterable[str]
-) -> Runs:
-    """Every system's run on one collection."""
-    with open_index(index) as searcher:
-        deep = FUSED_DEPTH if arguments.dense else DEPTH
-        runs: Runs = {"BM25": search(searcher, dataset, deep, space="words")}
-        for name in names:
-            for weight in arguments.weight:
+class Systems:
+    """All systems on one collection; runs that are kept are read, the others are made.
+
+    The index is built when the first run needs it, with spaces for those checkpoints only that
+    lack a run somewhere.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, checkpoints: Mapping[str, str]) -> None:
+        self._arguments = arguments
+        self._checkpoints = checkpoints
+        self._kept = KeptRuns(arguments.runs)
+        self.identities = {
+            name: _identity(create_encoder(LEARNED, argument).spec)
+            for name, argument in checkpoints.items()
+        }
+        self._words = _identity(create_encoder(WORDS).spec)
+        if arguments.dense:
+            files = sorted(arguments.dense.rglob("*.safetensors"))
+            self._dense = f"{content_hash(files, ())} {arguments.max_length}"
+
+    def of(self, datasets: Mapping[str, Dataset]) -> dict[str, tuple[Runs, dict[str, Any]]]:
+        """Runs, and sizes of learned parts, by place; the places share their documents."""
+        missing = [
+            name
+            for name in self._checkpoints
+            if not all(
+                self._kept.read(place, f"+{weight:g} {name}", self.identities[name])
+                for place in datasets
+                for weight in self._arguments.weight
+            )
+        ]
+        kept_base = all(self._kept.read(place, "BM25", self._words) for place in datasets)
+        kept_dense = not self._arguments.dense or all(
+            self._kept.read(place, system, self._dense)
+            for place in datasets
+            for system in ("dense", "RRF")
+        )
+        if missing or not kept_base or not kept_dense:
+            chosen = {name: self._checkpoints[name] for name in missing}
+            with tempfile.TemporaryDirectory() as work:
+                index = Path(work) / "index.winnow"
+                encoders = build(next(iter(datasets.values())), chosen, index)
+                with open_index(index) as searcher:
+                    for place, dataset in datasets.items():
+                        self._make(place, dataset, searcher, encoders, not kept_dense)
+        return {place: self._read(place) for place in datasets}
+
+    def _make(
+        self,
+        place: str,
+        dataset: Dataset,
+        searcher: Searcher,
+        encoders: Mapping[str, CountingEncoder],
+        dense: bool,
+    ) -> None:
+        words = search(searcher, dataset, FUSED_DEPTH if dense else DEPTH, space="words")
+        self._keep(place, "BM25", self._words, words)
+        for name, encoder in encoders.items():
+            sizes = encoder.sizes(list(dataset.queries.values()))
+            for weight in self._arguments.weight:
                 options = {"space": name, "part_weights": {LEARNED: weight}}
-                runs[f"+{weight:g} {name}"] = search(searcher, dataset, DEPTH, **options)
-    if arguments.dense:
-        runs["dense"] = dense_run(dataset, arguments.dense, arguments.cache, arguments.max_length)
-        runs["RRF"] = fuse(runs["BM25"], runs["dense"])
-    return runs
+                run = search(searcher, dataset, DEPTH, **options)
+                self._keep(place, f"+{weight:g} {name}", self.identities[name], run, sizes)
+        if dense:
+            arguments = self._arguments
+            found = dense_run(dataset, arguments.dense, arguments.cache, arguments.max_length)
+            self._keep(place, "dense", self._dense, found)
+            self._keep(place, "RRF", self._dense, fuse(words, found))
+
+    def _keep(
+        self,
+        place: str,
+        system: str,
+        identity: str,
+        run: Any,
+        sizes: Mapping[str, Any] | None = None,
+    ) -> None:
+        first = {query_id: hits[:DEPTH] for query_id, hits in run.items()}
+        self._kept.write(place, system, identity, first, sizes or {})
+
+    def _read(self, place: str) -> tuple[Runs, dict[str, Any]]:
+        identities = {"BM25": self._words}
+        for name in self._checkpoints:
+            for weight in self._arguments.weight:
+                identities[f"+{weight:g} {name}"] = self.identities[name]
+        if self._arguments.dense:
+            identities |= {"dense": self._dense, "RRF": self._dense}
+        runs, sizes = {}, {}
+        for system, identity in identities.items():
+            found = self._kept.read(place, system, identity)
+            assert found is not None
+            runs[system] = found[0]
+            if found[1]:
+                sizes[system.partition(" ")[2]] = found[1]
+        return runs, sizes
+
+
+def _identity(spec: EncoderSpec) -> str:
+    return f"{spec.name} {spec.max_length} {dict(spec.parameters)}"
 
 
 def interval(a: Sequence[NDArray[np.float64]], b: Sequence[NDArray[np.float64]]) -> list[float]:
@@ -198,31 +284,39 @@ def main() -> None:
     parser.add_argument("--dense", type=Path, help="directory of a sentence-embedding model")
     parser.add_argument("--cache", type=Path, default=Path("checkpoints/teachers/dense"))
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
+    parser.add_argument("--runs", type=Path, help="keep runs here and do not repeat them")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
+    if arguments.runs is None:
+        with tempfile.TemporaryDirectory() as folder:
+            arguments.runs = Path(folder)
+            report(arguments)
+    else:
+        report(arguments)
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Measures, prints tables and writes the result."""
     checkpoints = {}
     for item in arguments.checkpoint:
         name, _, argument = item.partition("=")
         mark = "&" if "?" in argument else "?"
         checkpoints[name] = f"{argument}{mark}max_length={arguments.max_length}"
+    systems_of = Systems(arguments, checkpoints)
     values: Values = {}
     tables, results = [], {}
     folders: dict[str, list[str]] = {}
     for place in (place for group in arguments.groups for place in GROUPS[group]):
         folders.setdefault(place.partition(":")[0], []).append(place)
     for folder, places in folders.items():
-        with tempfile.TemporaryDirectory() as work:
-            index = Path(work) / "index.winnow"
-            encoders: dict[str, CountingEncoder] = {}
-            for place in places:
-                dataset = open_dataset(arguments.data / folder, place.partition(":")[2] or None)
-                encoders = encoders or build(dataset, checkpoints, index)
-                runs = runs_of(dataset, index, arguments, checkpoints)
-                result = _measured(dataset, runs, values.setdefault(place, {}))
-                texts = list(dataset.queries.values())
-                sizes = {name: encoder.sizes(texts) for name, encoder in encoders.items()}
-                results[place] = result | {"sizes": sizes}
-                print(place, result["ndcg"], sizes, flush=True)
+        datasets = {
+            place: open_dataset(arguments.data / folder, place.partition(":")[2] or None)
+            for place in places
+        }
+        for place, (runs, sizes) in systems_of.of(datasets).items():
+            result = _measured(datasets[place], runs, values.setdefault(place, {}))
+            results[place] = result | {"sizes": sizes}
+            print(place, result["ndcg"], sizes, flush=True)
     systems = list(next(iter(values.values())))
     for group in arguments.groups:
         places = GROUPS[group]

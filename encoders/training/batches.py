@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.training.configuration import ScheduleSettings
+from encoders.training.lexical import Scores
 from encoders.training.pool import PoolSource
 
 
@@ -42,8 +43,8 @@ def draw(
 
 
 def _draw(source: PoolSource, settings: ScheduleSettings, rng: np.random.Generator) -> Batch:
-    count = min(settings.queries, len(source.positives))
-    queries = rng.choice(len(source.positives), count, replace=False)
+    near = _neighbourhood(source, settings.neighbourhood, rng)
+    queries = rng.choice(near, min(settings.queries, len(near)), replace=False)
     firsts, others = [], []
     for query in queries:
         firsts.append(int(rng.choice(source.positives[query])))
@@ -51,7 +52,23 @@ def _draw(source: PoolSource, settings: ScheduleSettings, rng: np.random.Generat
         negatives = negatives[negatives >= 0]
         others.append(rng.choice(negatives, min(settings.negatives, len(negatives)), replace=False))
     documents = np.unique(np.concatenate([firsts, *others]).astype(np.int64))
-    relevant = np.zeros((count, len(documents)), bool)
+    relevant = np.zeros((len(queries), len(documents)), bool)
     for row, query in zip(relevant, queries, strict=True):
         row[np.isin(documents, source.positives[query])] = True
     return Batch(source, queries, documents, np.searchsorted(documents, firsts), relevant)
+
+
+def _neighbourhood(source: PoolSource, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Queries about one topic: a random one and those nearest to it, or all of the source.
+
+    The documents of the other queries are candidates too; about one topic, they are hard ones
+    (topic-aware sampling, arXiv 2104.06967).
+    """
+    count = len(source.positives)
+    dense = source.teachers.get("dense")
+    if not size or size >= count or not isinstance(dense, Scores):
+        return np.arange(count)
+    vectors = np.asarray(dense.queries, np.float32)
+    similarity = vectors @ vectors[rng.integers(count)]
+    # Sorted, so that equal draws do not depend on the order within a partition.
+    return np.sort(np.argpartition(-similarity, size)[:size]).astype(np.int64)

@@ -78,11 +78,15 @@ class ScheduleSettings(_Settings):
     Attributes:
         steps: Optimiser steps.
         queries: Queries of a micro-batch, all of one source.
+        neighbourhood: Queries of a micro-batch are drawn from so many that are nearest to one of
+            them in the dense teacher's space; 0, and without such a teacher, from all of a source.
         negatives: Mined negatives per query; the documents of the other queries are candidates
             too.
         negative_depth: Negatives are drawn from the first so many that were mined.
         accumulate: Micro-batches per step, each of a source drawn by its weight.
         learning_rate: Highest rate, reached after ``warm_up`` and falling linearly to 0.
+        embedding_rate_share: Rate of the word embeddings and the vocabulary head, as a share of
+            it. Adam moves the row of a word that few batches have by as much as any other.
         scalar_learning_rate: The same for the weight of the learned part and the temperature.
         query_table_learning_rate: The same for the query weights (Li-LSR); 0 keeps the idf.
         warm_up: Share of the steps.
@@ -92,10 +96,12 @@ class ScheduleSettings(_Settings):
 
     steps: int = Field(default=2000, ge=1)
     queries: int = Field(default=32, ge=2)
+    neighbourhood: int = Field(default=0, ge=0)
     negatives: int = Field(default=3, ge=0)
     negative_depth: int = Field(default=16, ge=1)
     accumulate: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=4e-5, gt=0)
+    embedding_rate_share: float = Field(default=1.0, ge=0)
     scalar_learning_rate: float = Field(default=1e-3, ge=0)
     query_table_learning_rate: float = Field(default=0.0, ge=0)
     warm_up: float = Field(default=0.03, ge=0, le=1)

@@ -106,13 +106,16 @@ def initial_state(config: TrainingConfig, student: Student) -> State:
     scoring = Scoring(config.part_weight, config.temperature)
     scoring.to(student.device)
     schedule = config.schedule
-    table_rate = schedule.query_table_learning_rate
+    query_rate = schedule.query_table_learning_rate
     scalars = [scoring.log_part_weight, scoring.log_temperature]
+    tables, layers = student.tables_and_layers()
+    table_peak = schedule.learning_rate * schedule.embedding_rate_share
     optimizer = torch.optim.AdamW(
         [
-            {"params": student.network_parameters(), "peak": schedule.learning_rate},
+            {"params": layers, "peak": schedule.learning_rate},
+            {"params": tables, "peak": table_peak},
             {"params": scalars, "peak": schedule.scalar_learning_rate, "weight_decay": 0.0},
-            {"params": [student.log_query_factor], "peak": table_rate, "weight_decay": 0.0},
+            {"params": [student.log_query_factor], "peak": query_rate, "weight_decay": 0.0},
         ],
         lr=schedule.learning_rate,
         weight_decay=schedule.weight_decay,

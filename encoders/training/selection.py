@@ -1,4 +1,4 @@
-"""The end of a run: between the initial and the trained weights, the best on the dev sets."""
+"""The end of runs: initial weights, trained ones, and means of them, the best on the dev sets."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from encoders.training.errors import TrainingError
 from encoders.training.loop import BEST, LATEST, Development, load_student
 from encoders.training.student import Student
 
+AVERAGE = "average"
 SELECTED = "selected"
 RECORD = "selection.json"
 
@@ -24,7 +25,7 @@ class Candidate:
     """A model that was tried.
 
     Attributes:
-        checkpoint: ``best`` or ``latest``.
+        checkpoint: ``best`` or ``latest``, or ``average``, the mean of several runs' last ones.
         share: Of the trained weights; the rest is that of the initial ones. 0 is the initial
             model.
         developments: Its figures by weight of the part, the best first.
@@ -44,16 +45,19 @@ def select(
     config: TrainingConfig,
     measure: Callable[[Student], Sequence[Development]],
     progress: Progress = lambda line: None,
+    others: Sequence[Path] = (),
 ) -> list[Candidate]:
     """Tries interpolated weights and writes the best to ``output/selected``.
 
     Fine-tuned weights averaged with the initial ones keep more of what the initial model can do
-    on text unlike the training text (WiSE-FT, arXiv 2109.01903).
+    on text unlike the training text (WiSE-FT, arXiv 2109.01903), and so does the mean of several
+    runs that started from the same weights (model soups, arXiv 2203.05482).
 
     Args:
         config: The run's settings.
         measure: Figures of a student by weight of its part, the best first.
         progress: Told every candidate in a line.
+        others: Directories of further runs of the same initial model, to average with this one.
 
     Returns:
         All candidates, the best first; ``selection.json`` holds the same.
@@ -61,35 +65,41 @@ def select(
     Raises:
         TrainingError: The run has written no checkpoint yet.
     """
-    trained = [name for name in (BEST, LATEST) if (config.output / name).is_dir()]
+    trained = {
+        name: [config.output / name] for name in (BEST, LATEST) if (config.output / name).is_dir()
+    }
     if not trained:
         raise TrainingError(f"{config.output} holds no checkpoint yet; train first.")
-    initial = load_student(config)
-    found = [Candidate("initial", 0.0, tuple(measure(initial)))]
+    if others:
+        trained[AVERAGE] = [run / LATEST for run in (config.output, *others)]
+        absent = [str(path) for path in trained[AVERAGE] if not path.is_dir()]
+        if absent:
+            raise TrainingError(f"there is no checkpoint {absent[0]}; train that run first.")
+    found = [Candidate("initial", 0.0, tuple(measure(load_student(config))))]
     _tell(found[0], progress)
-    for name in trained:
+    for name, checkpoints in trained.items():
         for share in config.interpolations:
-            student = interpolated(config, config.output / name, share)
+            student = interpolated(config, checkpoints, share)
             found.append(Candidate(name, share, tuple(measure(student))))
             _tell(found[-1], progress)
     found.sort(key=lambda candidate: -candidate.mean)
     best = found[0]
-    student = interpolated(
-        config, config.output / (trained[0] if not best.share else best.checkpoint), best.share
-    )
+    student = interpolated(config, trained.get(best.checkpoint, []), best.share)
     student.save(config.output / SELECTED)
     record = json.dumps([asdict(candidate) for candidate in found], indent=1)
     (config.output / RECORD).write_text(record + "\n", encoding="utf-8")
     return found
 
 
-def interpolated(config: TrainingConfig, checkpoint: Path, share: float) -> Student:
-    """``share`` of a checkpoint's weights plus ``1 - share`` of the initial ones."""
+def interpolated(config: TrainingConfig, checkpoints: Sequence[Path], share: float) -> Student:
+    """``share`` of the mean of checkpoints' weights plus ``1 - share`` of the initial ones."""
     student = load_student(config)
-    trained = Student(checkpoint, student.pooling)
+    trained = [list(Student(path, student.pooling).parameters()) for path in checkpoints]
     with torch.no_grad():
-        for mine, theirs in zip(student.parameters(), trained.parameters(), strict=True):
-            mine.lerp_(theirs, share)
+        for number, mine in enumerate(student.parameters()):
+            if trained:
+                mean = torch.stack([parameters[number] for parameters in trained]).mean(dim=0)
+                mine.lerp_(mean, share)
     return student
 
 

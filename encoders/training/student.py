@@ -84,9 +84,12 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         """Where the parameters live."""
         return self.weight.device
 
-    def network_parameters(self) -> list[torch.nn.Parameter]:
-        """All parameters but the query table."""
-        return [p for p in self.parameters() if p is not self.log_query_factor]
+    def tables_and_layers(self) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
+        """Tables with a row per vocabulary entry, and all else but the query factors."""
+        network = [p for p in self.parameters() if p is not self.log_query_factor]
+        tables = [p for p in network if p.ndim > 1 and len(p) == self.vocabulary]
+        kept = {id(p) for p in tables}
+        return tables, [p for p in network if id(p) not in kept]
 
     def query_factors(self) -> NDArray[np.float32]:
         """float32[V], factors of the idf in query weights."""

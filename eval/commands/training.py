@@ -75,7 +75,14 @@ def sparse(
 @train.command()
 @_CONFIG
 @_OUTPUT
-def select(config: Path, output: Path | None) -> None:
+@click.option(
+    "--with",
+    "others",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Directory of another run whose weights are averaged with this one's; repeatable.",
+)
+def select(config: Path, output: Path | None, others: tuple[Path, ...]) -> None:
     """Choose between initial and trained weights, and the part's weight, on the dev sets.
 
     Works on a run that is still going on. Writes selected/ and selection.json.
@@ -90,7 +97,7 @@ def select(config: Path, output: Path | None) -> None:
     sets = DevSets(settings, load_student(settings))
     base = sets.base()
     _tell(f"base alone: dev {base.mean:.4f}: {_figures(base.figures)}")
-    found = choose(settings, sets.at_weights, _tell)
+    found = choose(settings, sets.at_weights, _tell, others)
     best = found[0].developments[0]
     click.echo(
         f"{settings.output / 'selected'}: {found[0].checkpoint} x {found[0].share:g}, weight of "

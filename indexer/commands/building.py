@@ -77,8 +77,9 @@ def _encoding_options(command: Callable) -> Callable:
     "encoders",
     multiple=True,
     metavar="EXPRESSION",
-    help="What to index: 'english-bm25 + 0.5*splade:DIR'. Default: english-bm25. Repeat with "
-    "NAME=EXPRESSION for several spaces; the first is the default space.",
+    help="What to index: 'bm25', 'english-bm25 + 0.5*splade:DIR'. Default: English BM25 and, "
+    "beside it, the learned model that comes with Winnow; plain-bm25 if the text is not English. "
+    "Repeat with NAME=EXPRESSION for several spaces; the first is the default space.",
 )
 @click.option("--analyzer", metavar="NAME", help="Short for --encoder NAME-bm25.")
 @click.option("--split/--no-split", default=True, help="Split long documents into passages.")
@@ -133,7 +134,7 @@ def build(
             raise click.UsageError(f"{corpus} has no name: say where the index goes with -o.")
         output = path.with_name(f"{path.name}.winnow")
     refuse_overwriting(output, overwrite=overwrite)
-    spaces = create_spaces(expressions)
+    spaces = create_spaces(expressions) if expressions else None
 
     def run(records, fields, rejects, progress):  # type: ignore[no-untyped-def]
         return build_index(
@@ -149,7 +150,12 @@ def build(
             resume=resume,
         )
 
-    english = any("english" in expression for expression in expressions.values())
+    analyzers = [
+        str(part.encoder.spec.parameters.get("analyzer", ""))
+        for parts in (spaces or {}).values()
+        for part in parts
+    ]
+    english = any(analyzer.startswith("english") for analyzer in analyzers)
     _read_and_run(corpus, output, run, warn_of_language=english, **reading)
 
 
@@ -190,10 +196,10 @@ def add(
 
 
 def _expressions(encoders: tuple[str, ...], analyzer: str | None) -> dict[str, str]:
-    from indexer.spaces import DEFAULT_ENCODER, DEFAULT_SPACE
+    from indexer.spaces import DEFAULT_SPACE
 
-    if not encoders:
-        return {DEFAULT_SPACE: f"{analyzer}-bm25" if analyzer else DEFAULT_ENCODER}
+    if analyzer:
+        return {DEFAULT_SPACE: f"{analyzer}-bm25"}
     expressions: dict[str, str] = {}
     for text in encoders:
         name, equals, expression = text.partition("=")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from indexer.commands.building import parse_bytes
+
 if TYPE_CHECKING:
     from indexer.settings import Order
 
@@ -40,6 +42,12 @@ if TYPE_CHECKING:
     help="Compress postings that are seldom searched: smaller files, which are decoded into "
     "memory when the index is opened. Default: if those of all merged segments are.",
 )
+@click.option(
+    "--memory",
+    metavar="MB",
+    callback=lambda _context, _parameter, text: parse_bytes(text) if text else None,
+    help="Refuse a merge that needs more memory. Default: what the machine has.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def merge(
     index: Path,
@@ -47,6 +55,7 @@ def merge(
     segments: int,
     refresh_statistics: bool,
     compress: bool | None,
+    memory: int | None,
     as_json: bool,
 ) -> None:
     """Merge segments into one and drop what was deleted.
@@ -63,6 +72,7 @@ def merge(
         segments=segments,
         refresh_statistics=refresh_statistics,
         compress=compress,
+        memory_bytes=memory,
     )
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report), default=str))

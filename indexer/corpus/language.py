@@ -73,18 +73,23 @@ English stemming and stop words would spoil the ranking. Use --analyzer plain.
         if not text.isascii():
             self._foreign_letters += len(_FOREIGN_LETTER.findall(text))
 
-    def warning(self) -> str | None:
-        """A warning if what was seen is mostly not English, else ``None``."""
+    def finding(self) -> str | None:
+        """What speaks against English if what was seen is mostly not English, else ``None``."""
         foreign = self._foreign_letters / max(1, self._letters)
         common = self._function_words / max(1, self._words)
         if self._letters >= LEAST_LETTERS and foreign > MOST_FOREIGN_LETTERS:
-            found = f"{foreign:.0%} of the letters in {self._documents:,} documents are not Latin"
-        elif self._words >= LEAST_WORDS and common < LEAST_SHARE:
-            found = (
+            return f"{foreign:.0%} of the letters in {self._documents:,} documents are not Latin"
+        if self._words >= LEAST_WORDS and common < LEAST_SHARE:
+            return (
                 f"{common:.0%} of the words in {self._documents:,} documents are common "
                 "English words"
             )
-        else:
+        return None
+
+    def warning(self) -> str | None:
+        """A warning if what was seen is mostly not English, else ``None``."""
+        found = self.finding()
+        if found is None:
             return None
         return (
             f"the text seems not to be English ({found}): English stemming and stop words would "

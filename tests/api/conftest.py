@@ -219,7 +219,9 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         for number in range(60)
     ]
-    build([*reports, Document("title only", "", "A zeppelin", {"year": 1900})], path)
+    build(
+        [*reports, Document("title only", "", "A zeppelin", {"year": 1900})], path, "english-bm25"
+    )
     return path
 
 

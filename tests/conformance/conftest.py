@@ -124,6 +124,7 @@ OURS = [
             "splade-symmetric": _splade("write_splade"),
             "splade-sum": _splade("write_splade", "?prune=top_k:20", strategy="sum"),
             "splade-plain": _splade("write_masked_lm", "?prune=max_ratio:0.1&aggregation=sum"),
+            "splade-gte": _splade("write_gte"),
             "splade-onnx": _splade_onnx,
             "splade-onnx-int8": partial(_splade_onnx, precision="int8"),
             "splade-tiny": _splade_tiny,

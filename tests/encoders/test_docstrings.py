@@ -14,6 +14,7 @@ import pytest
         "encoders.base",
         "encoders.bm25",
         "encoders.expression",
+        "encoders.gte",
         "encoders.registry",
         "encoders.stored_names",
         "encoders.query.analyzer",

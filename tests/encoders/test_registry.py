@@ -88,7 +88,7 @@ def test_naming_encoders_imports_none() -> None:
 def test_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UnknownEncoderError, match=r"'englsh-bm25'\. Did you mean 'english-bm25'\?"):
         create_encoder("englsh-bm25")
-    with pytest.raises(UnknownEncoderError, match=r"'zzz'\. Known encoders: .*plain-bm25, splade"):
+    with pytest.raises(UnknownEncoderError, match=r"'zzz'\. Known encoders: .*-bm25, sae, splade"):
         create_encoder("zzz")
 
 

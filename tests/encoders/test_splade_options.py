@@ -7,6 +7,7 @@ import pytest
 from encoders.errors import EncoderError
 from encoders.expression import format_expression, parse_expression
 from encoders.pruning import Pruning
+from encoders.shipped import SHIPPED_MODEL
 from encoders.splade_options import SpladeOptions, read_options, split_argument
 
 
@@ -47,12 +48,15 @@ def test_every_setting_is_read_from_text_and_from_values():
     assert read_options({"max_length": None}) == SpladeOptions()
 
 
+@pytest.mark.parametrize("argument", [None, "", " ", "?max_length=3"])
+def test_without_a_directory_it_is_the_shipped_model(argument):
+    settings = {"max_length": "3"} if argument and "?" in argument else {}
+    assert split_argument(argument) == (SHIPPED_MODEL, settings)
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        (None, "needs the directory"),
-        ("", "needs the directory"),
-        ("?max_length=3", "needs the directory"),
         ("D?max_length", "cannot read the setting 'max_length'"),
         ("D?max_length=", "cannot read the setting"),
         ("D?max_length=1&max_length=2", "'max_length' twice"),

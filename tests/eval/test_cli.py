@@ -45,7 +45,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def index(collection: Path) -> Path:
     path = collection.with_name("library.winnow")
-    build(collection, path)
+    build(collection, path, "english-bm25")
     return path
 
 
@@ -239,7 +239,7 @@ def test_mistakes_get_one_line(
 def test_an_index_of_another_collection_is_noticed(
     collection: Path, tmp_path: Path, call: Callable
 ) -> None:
-    build([Document("other", "program output")], tmp_path / "other.winnow")
+    build([Document("other", "program output")], tmp_path / "other.winnow", "english-bm25")
     code, out, _ = call("run", "--data", collection, "--index", tmp_path / "other.winnow")
     assert code == 1
     assert "holds none of 4 relevant documents of library" in out

@@ -249,7 +249,7 @@ def test_what_cannot_be_tuned_is_said(
     index: Path, collection: Path, tmp_path: Path, call: Callable
 ) -> None:
     dataset = open_tuning_dataset(collection)
-    build([Document("e0", "one part")], tmp_path / "single.winnow")
+    build([Document("e0", "one part")], tmp_path / "single.winnow", "english-bm25")
     with (
         open_index(tmp_path / "single.winnow") as searcher,
         pytest.raises(TuningError, match="one part only, 'english-bm25'"),

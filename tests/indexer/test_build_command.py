@@ -27,6 +27,7 @@ from retriever.searcher import open_index
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 COMMAND = [sys.executable, "-m", "indexer"]
+BUILD = ("build", "--analyzer", "english")
 
 
 def write_jsonl(path: Path, rows: list[dict]) -> Path:
@@ -50,7 +51,7 @@ def corpus(tmp_path) -> Path:
 @pytest.fixture
 def index(tmp_path, indexer) -> Path:
     source = write_jsonl(tmp_path / "source.jsonl", rows(8, year=1999))
-    assert indexer("build", source, "-o", tmp_path / "index", "-q").code == 0
+    assert indexer(*BUILD, source, "-o", tmp_path / "index", "-q").code == 0
     return tmp_path / "index"
 
 
@@ -75,34 +76,34 @@ class TestBuild:
         folder.mkdir()
         corpus.rename(folder / "corpus.jsonl")
         monkeypatch.chdir(folder)
-        assert indexer("build", ".", "-q").code == 0
-        assert indexer("build", "../folder/", "-q", "--overwrite").code == 0
+        assert indexer(*BUILD, ".", "-q").code == 0
+        assert indexer(*BUILD, "../folder/", "-q", "--overwrite").code == 0
         assert hits(folder.with_name("folder.winnow"))
-        assert indexer("build", "/", "-q").code == 2
+        assert indexer(*BUILD, "/", "-q").code == 2
 
     def test_json(self, corpus, indexer, tmp_path):
-        answer = indexer("build", corpus, "-o", tmp_path / "i", "--json")
+        answer = indexer(*BUILD, corpus, "-o", tmp_path / "i", "--json")
         report = json.loads(answer.stdout)
         assert report["documents"] == 8
         assert report["rejected"] == {"repeated id": 1, "no id": 1}
         assert answer.stderr  # the sample
-        answer = indexer("build", corpus, "-o", tmp_path / "j", "--json", "--quiet")
+        answer = indexer(*BUILD, corpus, "-o", tmp_path / "j", "--json", "--quiet")
         assert answer.stderr == ""
 
     def test_rejects_are_listed(self, corpus, indexer, tmp_path):
-        assert indexer("build", corpus, "-o", tmp_path / "i", "-q").code == 0
+        assert indexer(*BUILD, corpus, "-o", tmp_path / "i", "-q").code == 0
         lines = (tmp_path / "i.rejects.jsonl").read_text().splitlines()
         assert [json.loads(line)["line"] for line in lines] == [9, 10]
         elsewhere = tmp_path / "elsewhere.jsonl"
-        assert indexer("build", corpus, "-o", tmp_path / "j", "--rejects", elsewhere).code == 0
+        assert indexer(*BUILD, corpus, "-o", tmp_path / "j", "--rejects", elsewhere).code == 0
         assert elsewhere.read_text().splitlines() == lines
         assert not (tmp_path / "j.rejects.jsonl").exists()
-        answer = indexer("build", corpus, "-o", tmp_path / "k", "-q", "--rejects", "none/x.jsonl")
+        answer = indexer(*BUILD, corpus, "-o", tmp_path / "k", "-q", "--rejects", "none/x.jsonl")
         assert answer.code == 1
         assert "the rejects file cannot be written" in answer.stderr
 
     def test_strict_stops_and_leaves_nothing(self, corpus, indexer, tmp_path):
-        answer = indexer("build", corpus, "-o", tmp_path / "new" / "index", "--strict", "-q")
+        answer = indexer(*BUILD, corpus, "-o", tmp_path / "new" / "index", "--strict", "-q")
         assert answer.code == 1
         assert answer.stdout == ""
         assert re.fullmatch(r"Error: .*corpus\.jsonl:9: repeated id: .*\n", answer.stderr)
@@ -112,31 +113,31 @@ class TestBuild:
         source = write_jsonl(tmp_path / "c.jsonl", rows(3, year="1999"))
         schema = tmp_path / "schema.json"
         schema.write_text('{"year": "integer"}')
-        assert indexer("build", source, "-o", tmp_path / "i", "--schema", schema, "-q").code == 0
+        assert indexer(*BUILD, source, "-o", tmp_path / "i", "--schema", schema, "-q").code == 0
         assert read_manifest(tmp_path / "i").fields == {"year": "integer"}
         schema.write_text('{"year": "number"}')
-        answer = indexer("build", source, "-o", tmp_path / "j", "--schema", schema, "-q")
+        answer = indexer(*BUILD, source, "-o", tmp_path / "j", "--schema", schema, "-q")
         assert answer.code == 1
         assert "unknown field type" in answer.error
-        assert indexer("build", source, "-o", tmp_path / "j", "--schema", "none.json").code == 1
+        assert indexer(*BUILD, source, "-o", tmp_path / "j", "--schema", "none.json").code == 1
 
     def test_fields_are_mapped(self, indexer, tmp_path):
         record = {"key": "k1", "head": "Oats", "body": "wheat", "more": "rye", "id": 5}
         source = write_jsonl(tmp_path / "c.jsonl", [record])
         mapping = ["--id-field", "key", "--title-field", "head"]
         mapping += ["--text-field", "body", "--text-field", "more"]
-        assert indexer("build", source, "-o", tmp_path / "i", "-q", *mapping).code == 0
+        assert indexer(*BUILD, source, "-o", tmp_path / "i", "-q", *mapping).code == 0
         document = open_index(tmp_path / "i").document("k1")
         assert (document.title, document.text) == ("Oats", "wheat\nrye")
         assert document.metadata == {"id": 5}
-        answer = indexer("build", source, "-o", tmp_path / "j", "-q", "--id-field", "none")
+        answer = indexer(*BUILD, source, "-o", tmp_path / "j", "-q", "--id-field", "none")
         assert answer.code == 1
         assert "'none'" in answer.error
 
     def test_generated_ids(self, indexer, tmp_path):
         source = write_jsonl(tmp_path / "c.jsonl", [{"text": "wheat"}, {"text": "wheat"}])
         options = ["-o", tmp_path / "i", "-q", "--generate-ids"]
-        assert indexer("build", source, *options).code == 0
+        assert indexer(*BUILD, source, *options).code == 0
         assert hits(tmp_path / "i") == ["c.jsonl:1", "c.jsonl:2"]
 
     def test_passages(self, indexer, tmp_path):
@@ -148,11 +149,11 @@ class TestBuild:
             "whole": ["--no-split"],
             "both": ["--no-split", "--passage-tokens", 30],
         }.items():
-            assert indexer("build", source, "-o", tmp_path / name, "-q", *options).code == 0
+            assert indexer(*BUILD, source, "-o", tmp_path / name, "-q", *options).code == 0
             counts[name] = read_manifest(tmp_path / name).row_count
         assert counts["split"] > 10
         assert counts["whole"] == counts["both"] == 1
-        assert indexer("build", source, "-o", tmp_path / "x", "--passage-tokens", 3).code == 2
+        assert indexer(*BUILD, source, "-o", tmp_path / "x", "--passage-tokens", 3).code == 2
 
     def test_little_memory_makes_several_segments(self, indexer, tmp_path):
         words = [f"word{i}" for i in range(60)]
@@ -160,7 +161,7 @@ class TestBuild:
         source = write_jsonl(tmp_path / "c.jsonl", records)
         indexes = {"1MiB": tmp_path / "several", "1GB": tmp_path / "one"}
         for memory, index in indexes.items():
-            assert indexer("build", source, "-o", index, "--memory", memory, "-q").code == 0
+            assert indexer(*BUILD, source, "-o", index, "--memory", memory, "-q").code == 0
         counts = [len(read_manifest(index).segments) for index in indexes.values()]
         assert counts[0] > 2
         assert counts[1] == 1
@@ -168,7 +169,7 @@ class TestBuild:
 
     @pytest.mark.parametrize("memory", ["10KB", "inf", "nan", "-1GB", "many", "", "1 parsec"])
     def test_no_memory(self, corpus, indexer, memory, tmp_path):
-        answer = indexer("build", corpus, "-o", tmp_path / "i", "--memory", memory)
+        answer = indexer(*BUILD, corpus, "-o", tmp_path / "i", "--memory", memory)
         assert answer.code == 2
         assert "--memory" in answer.error
         assert not (tmp_path / "i").exists()
@@ -215,11 +216,11 @@ class TestBuild:
 
     def test_an_index_is_not_overwritten_unasked(self, indexer, corpus, index):
         before = read_manifest(index)
-        answer = indexer("build", corpus, "-o", index, "-q")
+        answer = indexer(*BUILD, corpus, "-o", index, "-q")
         assert answer.code == 1
         assert "--overwrite" in answer.error
         assert read_manifest(index) == before
-        assert indexer("build", corpus, "-o", index, "-q", "--overwrite").code == 0
+        assert indexer(*BUILD, corpus, "-o", index, "-q", "--overwrite").code == 0
         assert read_manifest(index).generation == 2
 
     def test_other_files_are_never_overwritten(self, indexer, corpus, tmp_path):
@@ -227,7 +228,7 @@ class TestBuild:
         folder.mkdir()
         (folder / "thesis.tex").write_text("years of work")
         for place in (folder, folder / "thesis.tex"):
-            answer = indexer("build", corpus, "-o", place, "-q", "--overwrite")
+            answer = indexer(*BUILD, corpus, "-o", place, "-q", "--overwrite")
             assert answer.code == 1
             assert "with -o" in answer.error
         assert (folder / "thesis.tex").read_text() == "years of work"
@@ -242,7 +243,7 @@ class TestBuild:
         ],
     )
     def test_places_where_nothing_can_be_written(self, indexer, corpus, tmp_path, place, reason):
-        answer = indexer("build", corpus, "-o", tmp_path / place, "-q")
+        answer = indexer(*BUILD, corpus, "-o", tmp_path / place, "-q")
         assert answer.code == 1
         assert reason in answer.error
         assert len(answer.stderr.splitlines()) == 1
@@ -250,7 +251,7 @@ class TestBuild:
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
     def test_a_read_only_folder(self, indexer, corpus, index, tmp_path):
         (tmp_path / "locked").mkdir(mode=0o500)
-        answer = indexer("build", corpus, "-o", tmp_path / "locked" / "index", "-q")
+        answer = indexer(*BUILD, corpus, "-o", tmp_path / "locked" / "index", "-q")
         assert answer.code == 1
         assert "cannot write an index here" in answer.error
         index.chmod(0o500)
@@ -258,24 +259,24 @@ class TestBuild:
         assert hits(index)
 
     def test_missing_folders_are_made(self, indexer, corpus, tmp_path):
-        assert indexer("build", corpus, "-o", tmp_path / "a" / "b" / "index", "-q").code == 0
+        assert indexer(*BUILD, corpus, "-o", tmp_path / "a" / "b" / "index", "-q").code == 0
         assert len(hits(tmp_path / "a" / "b" / "index")) == 8
 
     def test_standard_input(self, indexer, corpus, tmp_path):
         content = corpus.read_bytes()
-        assert indexer("build", "-", stdin=content).code == 2
+        assert indexer(*BUILD, "-", stdin=content).code == 2
         for name, data in {"plain": content, "packed": gzip.compress(content)}.items():
-            answer = indexer("build", "-", "-o", tmp_path / name, "-q", stdin=data)
+            answer = indexer(*BUILD, "-", "-o", tmp_path / name, "-q", stdin=data)
             assert answer.code == 0, answer.stderr
             assert len(hits(tmp_path / name)) == 8
-        answer = indexer("build", "-", "-o", tmp_path / "none", "-q", stdin=b"")
+        answer = indexer(*BUILD, "-", "-o", tmp_path / "none", "-q", stdin=b"")
         assert answer.code == 0
         assert "warning: no document was indexed" in answer.stdout
         assert indexer("add", tmp_path / "none", corpus, "-q").code == 0
         assert len(hits(tmp_path / "none")) == 8
 
     def test_no_such_corpus(self, indexer, tmp_path):
-        answer = indexer("build", tmp_path / "none.jsonl")
+        answer = indexer(*BUILD, tmp_path / "none.jsonl")
         assert answer.code == 1
         (line,) = answer.stderr.splitlines()
         assert line.startswith(f"Error: {tmp_path / 'none.jsonl'}: no such file or folder.")
@@ -285,7 +286,7 @@ class TestBuild:
 def test_an_interrupted_build_breaks_nothing(index, tmp_path):
     """Ctrl-C while documents are read: exit code 130, the old generation, and no litter."""
     before = sorted(path for path in index.rglob("*"))
-    command = [*COMMAND, "build", "-", "-o", str(index), "--overwrite", "--format", "jsonl"]
+    command = [*COMMAND, *BUILD, "-", "-o", str(index), "--overwrite", "--format", "jsonl"]
     process = subprocess.Popen(
         command,
         env=ENVIRONMENT,

@@ -162,7 +162,9 @@ class Changes(RuleBasedStateMachine):
         after = read_manifest(self.index)
         assert len(after.segments) == report.segments <= max(segments, 1)
         assert report.generation == after.generation
-        assert report.generation == before.generation + bool(report.merged_segments)
+        changed = report.merged_segments or before.settings["order"] != order
+        assert report.generation == before.generation + bool(changed)
+        assert after.settings["order"] == order
 
     @invariant()
     def holds_the_survivors(self) -> None:
@@ -199,10 +201,10 @@ TestChanges.settings = settings(max_examples=8, stateful_step_count=6, deadline=
 def test_statistics_are_those_of_the_first_documents(tmp_path):
     """An index that was built empty gets its average length when documents come."""
     batch = [Document(f"d{i}", "wheat " * (5 + i)) for i in range(9)]
-    build([], tmp_path / "empty")
+    build([], tmp_path / "empty", "english-bm25")
     assert open_index(tmp_path / "empty").search("wheat").hits == ()
     add_documents(tmp_path / "empty", records(batch))
-    build(batch, tmp_path / "full")
+    build(batch, tmp_path / "full", "english-bm25")
     parts = [
         read_manifest(tmp_path / name).spaces["default"].parts[0] for name in ("empty", "full")
     ]
@@ -216,7 +218,7 @@ def test_statistics_are_those_of_the_first_documents(tmp_path):
 
 
 def test_everything_may_be_deleted(tmp_path):
-    build([Document("a", "wheat"), Document("b", "rye")], tmp_path / "index")
+    build([Document("a", "wheat"), Document("b", "rye")], tmp_path / "index", "english-bm25")
     delete_documents(tmp_path / "index", ["a", "b"])
     searcher = open_index(tmp_path / "index")
     assert searcher.search("wheat", count_total=True).total.value == 0

@@ -41,7 +41,9 @@ def corpus(tmp_path) -> Path:
 @pytest.fixture
 def index(tmp_path, indexer) -> Path:
     source = write_jsonl(tmp_path / "source.jsonl", rows(8, year=1999))
-    assert indexer("build", source, "-o", tmp_path / "index", "-q").code == 0
+    assert (
+        indexer("build", "--analyzer", "english", source, "-o", tmp_path / "index", "-q").code == 0
+    )
     return tmp_path / "index"
 
 
@@ -75,7 +77,12 @@ class TestAdd:
         """A field that looks like a number this time stays what it was."""
         (tmp_path / "first.csv").write_text("id,text,code,price\n1,wheat,A7,1.5\n")
         (tmp_path / "second.csv").write_text("id,text,code,price\n2,wheat,007,2\n")
-        assert indexer("build", tmp_path / "first.csv", "-o", tmp_path / "i", "-q").code == 0
+        assert (
+            indexer(
+                "build", "--analyzer", "english", tmp_path / "first.csv", "-o", tmp_path / "i", "-q"
+            ).code
+            == 0
+        )
         report = json.loads(
             indexer("add", tmp_path / "i", tmp_path / "second.csv", "--json").stdout
         )

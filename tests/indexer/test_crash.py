@@ -25,7 +25,7 @@ KILLS = 50
 @pytest.mark.timeout(280)
 def test_sigkill_at_random_instants(tmp_path):
     index = tmp_path / "index"
-    build((Document(f"old{i}", f"old chaff number {i}") for i in range(50)), index)
+    build((Document(f"old{i}", f"old chaff number {i}") for i in range(50)), index, "english-bm25")
     delete_documents(index, ["old7"])
     before = [(hit.doc_id, hit.score) for hit in open_index(index).search("chaff", 100).hits]
     assert len(before) == 49
@@ -66,7 +66,7 @@ def _write(index: Path, mode: str) -> None:
     if mode == "add":
         add_documents(index, (CorpusRecord(d, "-", None) for d in documents), replace=True)
     else:
-        build(documents, index, overwrite=True)
+        build(documents, index, "english-bm25", overwrite=True)
 
 
 def _run(index: Path, mode: str, seconds: float | None) -> float | None:

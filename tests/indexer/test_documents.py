@@ -35,7 +35,11 @@ def stored(searcher: Searcher, doc_id: str) -> dict[str, object]:
 
 
 def test_any_identifier_is_kept(tmp_path):
-    build([Document(doc_id, f"wheat {i}") for i, doc_id in enumerate(ODD_IDS)], tmp_path / "i")
+    build(
+        [Document(doc_id, f"wheat {i}") for i, doc_id in enumerate(ODD_IDS)],
+        tmp_path / "i",
+        "english-bm25",
+    )
     searcher = open_index(tmp_path / "i")
     assert [hit.doc_id for hit in searcher.search("wheat", 20).hits] == ODD_IDS
     for i, doc_id in enumerate(ODD_IDS):
@@ -62,7 +66,7 @@ def test_any_identifier_is_kept(tmp_path):
 )
 def test_a_document_is_stored_or_rejected(tmp_path_factory, documents):
     index = tmp_path_factory.mktemp("any") / "index"
-    report = build(documents, index)
+    report = build(documents, index, "english-bm25")
     assert report.documents + report.rejected_count == len(documents)
     searcher = open_index(index)
     assert searcher.description().document_count == report.documents
@@ -79,7 +83,11 @@ def test_a_document_is_stored_or_rejected(tmp_path_factory, documents):
 def test_fields_of_any_name(tmp_path):
     """Also of names that might serve inside."""
     metadata = {"~row": 1, "title": "x", "doc_id": "y", "": "z", "a.b": True, "ü\n": 2.5}
-    build([Document("a", "wheat", metadata=metadata), Document("b", "wheat")], tmp_path / "i")
+    build(
+        [Document("a", "wheat", metadata=metadata), Document("b", "wheat")],
+        tmp_path / "i",
+        "english-bm25",
+    )
     searcher = open_index(tmp_path / "i")
     assert stored(searcher, "a") == metadata
     assert stored(searcher, "b") == {}
@@ -150,7 +158,9 @@ def test_too_many_fields_are_refused(tmp_path):
 def test_a_large_document(tmp_path):
     """Ten megabytes: split, searched and shown whole."""
     text = "The quick brown fox jumps over the lazy dog. " * 230_000 + "needle"
-    report = build([Document("big", text), Document("small", "a needle")], tmp_path / "i")
+    report = build(
+        [Document("big", text), Document("small", "a needle")], tmp_path / "i", "english-bm25"
+    )
     assert report.split_documents == 1
     searcher = open_index(tmp_path / "i")
     hits = {hit.doc_id: hit for hit in searcher.search("needle", highlight=True).hits}
@@ -178,7 +188,7 @@ def test_tiny_collections(tmp_path, count):
 
 def test_documents_without_text(tmp_path):
     documents = [Document("a"), Document("b", title="wheat"), Document("c", "  \n ")]
-    report = build(documents, tmp_path / "i")
+    report = build(documents, tmp_path / "i", "english-bm25")
     assert (report.documents, report.title_only, report.without_text) == (3, 1, 2)
     searcher = open_index(tmp_path / "i")
     assert [hit.doc_id for hit in searcher.search("wheat").hits] == ["b"]

@@ -39,23 +39,23 @@ def files(index: Path) -> set[str]:
 @pytest.mark.parametrize("error", [DiskFullError, KeyboardInterrupt, MemoryError])
 def test_a_first_build_that_fails_leaves_nothing(tmp_path, error):
     with pytest.raises(error):
-        build(failing(error), tmp_path / "new" / "deep" / "index")
+        build(failing(error), tmp_path / "new" / "deep" / "index", "english-bm25")
     assert list(tmp_path.iterdir()) == []
-    build(good(), tmp_path / "new" / "deep" / "index")
+    build(good(), tmp_path / "new" / "deep" / "index", "english-bm25")
 
 
 def test_a_failed_build_keeps_what_others_put_there(tmp_path):
     (tmp_path / "index").mkdir()
     (tmp_path / "beside.txt").write_text("mine")
     with pytest.raises(DiskFullError):
-        build(failing(DiskFullError), tmp_path / "index")
+        build(failing(DiskFullError), tmp_path / "index", "english-bm25")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["beside.txt", "index"]
 
 
 @pytest.mark.parametrize("error", [DiskFullError, KeyboardInterrupt])
 def test_a_change_that_fails_leaves_the_last_generation(tmp_path, monkeypatch, error):
     index = tmp_path / "index"
-    build(good(), index)
+    build(good(), index, "english-bm25")
     before, manifest = files(index), read_manifest(index)
 
     def raise_error(*_: object, **__: object) -> None:
@@ -65,13 +65,13 @@ def test_a_change_that_fails_leaves_the_last_generation(tmp_path, monkeypatch, e
         return (CorpusRecord(document, "-", None) for document in failing(error))
 
     changes: list[Callable[[], object]] = [
-        lambda: build(failing(error), index, overwrite=True),
+        lambda: build(failing(error), index, "english-bm25", overwrite=True),
         lambda: add_documents(index, records(), replace=True),
     ]
     monkeypatch.setattr(builder, "commit_manifest", raise_error)
     changes.append(lambda: delete_documents(index, ["d1"]))
     monkeypatch.setattr(generation, "commit_manifest", raise_error)
-    changes.append(lambda: build(good(), index, overwrite=True))
+    changes.append(lambda: build(good(), index, "english-bm25", overwrite=True))
     monkeypatch.setattr("indexer.configuration.commit_manifest", raise_error)
     changes.append(lambda: configure_part(index, None, None, weight=2.0))
     for change in changes:
@@ -85,14 +85,14 @@ def test_a_change_that_fails_leaves_the_last_generation(tmp_path, monkeypatch, e
 
 def test_a_failure_after_the_commit_keeps_the_new_generation(tmp_path, monkeypatch):
     index = tmp_path / "index"
-    build(good(), index)
+    build(good(), index, "english-bm25")
 
     def raise_error(*_: object) -> None:
         raise DiskFullError
 
     monkeypatch.setattr(generation, "_compile_kernels", raise_error)
     with pytest.raises(DiskFullError):
-        build([Document("new", "barley")], index, overwrite=True)
+        build([Document("new", "barley")], index, "english-bm25", overwrite=True)
     assert verify(index).problems == ()
     assert [hit.doc_id for hit in open_index(index).search("barley").hits] == ["new"]
 
@@ -115,7 +115,7 @@ def test_a_strict_log_stops_before_anything_is_written(tmp_path):
 def test_a_broken_index_can_be_overwritten(tmp_path, damage):
     """The error says "build the index again": that has to work."""
     index = tmp_path / "index"
-    build(good(), index)
+    build(good(), index, "english-bm25")
     delete_documents(index, ["d1"])
     manifest = index / "manifest.json"
     if damage == "corrupt":
@@ -125,8 +125,8 @@ def test_a_broken_index_can_be_overwritten(tmp_path, damage):
     with pytest.raises(IndexCorruptError if damage == "corrupt" else IncompatibleIndexError):
         open_index(index)
     with pytest.raises(DiskFullError):
-        build(failing(DiskFullError), index, overwrite=True)
-    report = build([Document("new", "barley")], index, overwrite=True)
+        build(failing(DiskFullError), index, "english-bm25", overwrite=True)
+    report = build([Document("new", "barley")], index, "english-bm25", overwrite=True)
     assert report.generation > 1  # the number is not used twice for segments that a reader holds
     assert verify(index).problems == ()
     assert len({path.parts[0] for path in map(Path, files(index))}) == 3
@@ -135,7 +135,7 @@ def test_a_broken_index_can_be_overwritten(tmp_path, damage):
 
 
 def test_another_format_version_is_refused_with_the_remedy(tmp_path):
-    build(good(), tmp_path / "index")
+    build(good(), tmp_path / "index", "english-bm25")
     set_version(tmp_path / "index", "9.9")
     with pytest.raises(IncompatibleIndexError, match=r"format 9\.9.*Build the index again"):
         open_index(tmp_path / "index")

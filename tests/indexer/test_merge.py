@@ -18,7 +18,12 @@ from encoders.base import Document
 from indexer import generation
 from indexer.builder import add_documents, build, delete_documents
 from indexer.corpus.records import CorpusRecord
-from indexer.errors import IndexCorruptError, IndexerError, IndexNotFoundError
+from indexer.errors import (
+    IndexCorruptError,
+    IndexerError,
+    IndexNotFoundError,
+    MergeMemoryError,
+)
 from indexer.format.documents import BATCH_ROWS
 from indexer.format.manifest import read_manifest
 from indexer.format.segment import Segment
@@ -86,7 +91,7 @@ def segments(index: Path) -> list[Segment]:
     return [Segment(index, entry, manifest.spaces) for entry in manifest.segments]
 
 
-def answers(index: Path | Searcher, spans: bool = True) -> list[object]:
+def answers(index: Path | Searcher) -> list[object]:
     """Hits with integer scores behind them, totals, explanations and snippets."""
     searcher = open_index(index) if isinstance(index, Path) else index
     found: list[object] = []
@@ -97,10 +102,7 @@ def answers(index: Path | Searcher, spans: bool = True) -> list[object]:
                     results = searcher.search(
                         query, k, space=space, filter=condition, explain=k < 10, count_total=True
                     )
-                    hits = [
-                        (h.doc_id, h.score, h.explanation, h.passage if spans else None)
-                        for h in results.hits
-                    ]
+                    hits = [(h.doc_id, h.score, h.explanation, h.passage) for h in results.hits]
                     found.append((hits, results.total))
     return found
 
@@ -123,11 +125,11 @@ def statistics(index: Path) -> dict[str, tuple[Counter[str], int]]:
 
 @pytest.mark.parametrize("order", ["arrival", "bisected"])
 def test_a_merged_index_answers_as_before(index, order):
-    before, expected, counted = read_manifest(index), answers(index, False), statistics(index)
+    before, expected, counted = read_manifest(index), answers(index), statistics(index)
     report = merge_segments(index, order=order)
     after = read_manifest(index)
     assert verify(index).problems == ()
-    assert answers(index, False) == expected
+    assert answers(index) == expected
     assert statistics(index) == counted
     assert after.spaces == before.spaces
     (entry,) = after.segments
@@ -214,7 +216,7 @@ def test_statistics_are_refreshed(index):
 
 def test_the_smallest_neighbours_are_merged(index):
     before = read_manifest(index)
-    expected = answers(index, False)
+    expected = answers(index)
     rows = [entry.live_rows for entry in before.segments]
     sums = list(map(sum, itertools.pairwise(rows)))
     first = sums.index(min(sums))
@@ -225,7 +227,7 @@ def test_the_smallest_neighbours_are_merged(index):
     assert [e for e in after.segments if e in kept] == kept
     assert after.segments[first].live_rows == min(sums)
     assert (report.merged_segments, report.segments) == (2, left)
-    assert answers(index, False) == expected
+    assert answers(index) == expected
     firsts = [int(segment.ordinals[0]) for segment in segments(index)]
     assert firsts == sorted(firsts)
     for wanted in (left, left + 1, 99):
@@ -258,7 +260,7 @@ def test_readers_keep_their_snapshot(index):
     merge_segments(index, order="bisected")
     assert answers(searcher) == expected
     assert searcher.refresh()
-    assert answers(searcher, False) == answers(index, False)
+    assert answers(searcher) == answers(index)
 
 
 def test_everything_deleted_leaves_no_segment(tmp_path):
@@ -273,7 +275,7 @@ def test_everything_deleted_leaves_no_segment(tmp_path):
 
 
 def test_texts_come_in_full_batches(tmp_path):
-    build(documents(10, 0), tmp_path / "index")
+    build(documents(10, 0), tmp_path / "index", "english-bm25")
     for seed in range(1, 5):
         add_documents(tmp_path / "index", records(documents(400, seed, length=3)))
     merge_segments(tmp_path / "index")
@@ -321,8 +323,61 @@ def test_too_large_a_merge_is_refused(index, monkeypatch):
         merge_segments(index)
 
 
+def test_a_merge_that_does_not_fit_in_memory_is_refused(index):
+    before = read_manifest(index)
+    with pytest.raises(MergeMemoryError, match=r"needs about [\d.]+ MB .* 0.0 MB.*--segments"):
+        merge_segments(index, memory_bytes=1000)
+    assert read_manifest(index) == before
+    assert verify(index).problems == ()
+    assert merge_segments(index, memory_bytes=1 << 30).merged_segments == len(before.segments)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_missing_or_short_file_is_named(index, damage):
+    entry = read_manifest(index).segments[1]
+    path = index / "segments" / entry.name / "documents.arrow"
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(content[:-1])
+    reason = "the file is missing" if damage == "missing" else "bytes, expected"
+    with pytest.raises(IndexCorruptError, match=reason):
+        merge_segments(index)
+
+
+def test_an_order_is_recorded_when_there_is_nothing_to_merge(tmp_path):
+    index = tmp_path / "index"
+    write(index)
+    count = len(read_manifest(index).segments)
+    generation = read_manifest(index).generation
+    report = merge_segments(index, order="bisected", segments=count)
+    assert (report.merged_segments, report.generation) == (0, generation + 1)
+    after = read_manifest(index)
+    assert after.settings["order"] == "bisected"
+    assert len(after.segments) == count
+    assert merge_segments(index, order="bisected", segments=count).generation == generation + 1
+    add_documents(index, records(documents(40, 5)))
+    assert read_manifest(index).segments[-1].reordered
+
+
+def test_a_merge_that_drops_all_split_documents_keeps_passages(tmp_path):
+    index = tmp_path / "index"
+    settings = BuildSettings(passage_tokens=16)
+    build(
+        [Document("long", "wheat rye. " * 40, "", {"number": 1})], index, SPACES, settings=settings
+    )
+    short = [Document("short", "wheat", "", {"number": 2}), Document("other", "rye")]
+    add_documents(index, records(short))
+    before = open_index(index).search("wheat", 3, space="words").hits
+    assert {hit.doc_id: hit.passage for hit in before}["short"] == (0, 5)
+    delete_documents(index, ["long"])
+    expected = answers(index)
+    merge_segments(index)
+    assert answers(index) == expected
+
+
 def test_compressed_postings_give_the_same_answers(index, indexer):
-    expected = answers(index, False)
+    expected = answers(index)
     merge_segments(index, order="bisected", compress=True)
     (entry,) = read_manifest(index).segments
     assert entry.compressed
@@ -330,8 +385,8 @@ def test_compressed_postings_give_the_same_answers(index, indexer):
         name for name in entry.files if name.endswith(".npy.zst")
     }
     assert verify(index).problems == ()
-    assert answers(index, False) == expected
-    assert answers(open_index(index, memory_map=False), False) == expected
+    assert answers(index) == expected
+    assert answers(open_index(index, memory_map=False)) == expected
     assert re.search(
         r"passages bisected, [\d.]+ kB compressed, [\d.]+ kB decoded",
         indexer("inspect", index).stdout,
@@ -339,10 +394,10 @@ def test_compressed_postings_give_the_same_answers(index, indexer):
     assert merge_segments(index).merged_segments == 0  # it stays as it is
     add_documents(index, records(documents(30, 8)))
     assert [e.compressed for e in read_manifest(index).segments] == [True, False]
-    expected = answers(index, False)
+    expected = answers(index)
     merge_segments(index)
     assert [e.compressed for e in read_manifest(index).segments] == [False]
-    assert answers(index, False) == expected
+    assert answers(index) == expected
 
 
 @pytest.mark.parametrize("damage", ["flipped", "no frame", "cut", "huge"])
@@ -383,11 +438,16 @@ class TestCommand:
         assert report["merged_segments"] == count - 1
         assert report["order_seconds"] is None
 
-    def test_refuses(self, index, indexer, tmp_path):
+    def test_refuses(self, index, indexer, tmp_path, monkeypatch):
         answer = indexer("merge", index, "--refresh-statistics", "--segments", 2)
         assert answer.code == 2
         assert "--segments" in answer.error
         assert indexer("merge", tmp_path / "nothing").code == 1
+        with monkeypatch.context() as patch:
+            patch.setattr("indexer.merge_memory.BYTES_PER_POSTING", 1 << 20)
+            answer = indexer("merge", index, "--memory", "1MiB")
+        assert answer.code == 1
+        assert "may take 1.0 MB" in answer.error
         with pytest.raises(IndexNotFoundError):
             merge_segments(tmp_path / "nothing")
         with pytest.raises(IndexerError, match="at least 1"):
@@ -396,7 +456,17 @@ class TestCommand:
     def test_build_takes_an_order(self, tmp_path, indexer):
         corpus = tmp_path / "corpus.jsonl"
         corpus.write_text('{"id": "a", "text": "wheat"}\n{"id": "b", "text": "rye"}\n')
-        answer = indexer("build", corpus, "-o", tmp_path / "index", "-q", "--order", "bisected")
+        answer = indexer(
+            "build",
+            corpus,
+            "-o",
+            tmp_path / "index",
+            "-q",
+            "--order",
+            "bisected",
+            "--encoder",
+            "bm25",
+        )
         assert answer.code == 0
         assert all(entry.reordered for entry in read_manifest(tmp_path / "index").segments)
 

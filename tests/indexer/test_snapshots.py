@@ -42,7 +42,7 @@ def records(prefix: str) -> list[CorpusRecord]:
 
 
 CHANGES: dict[str, Change] = {
-    "overwrite": lambda index: build(documents("new"), index, overwrite=True),
+    "overwrite": lambda index: build(documents("new"), index, "english-bm25", overwrite=True),
     "add": lambda index: add_documents(index, records("new")),
     "replace": lambda index: add_documents(index, records("old"), replace=True),
     "delete": lambda index: delete_documents(index, ["old1", "old3"]),
@@ -53,7 +53,7 @@ CHANGES: dict[str, Change] = {
 
 @pytest.fixture
 def index(tmp_path) -> Path:
-    build(documents("old"), tmp_path / "index")
+    build(documents("old"), tmp_path / "index", "english-bm25")
     delete_documents(tmp_path / "index", ["old2"])
     return tmp_path / "index"
 
@@ -110,7 +110,7 @@ def test_an_index_that_went_away_is_served_as_it_was(index):
 
 def test_another_index_in_its_place_is_noticed(index, tmp_path):
     """Built beside and moved into place, as a deployment does, with the same generation number."""
-    build(documents("new"), tmp_path / "next")
+    build(documents("new"), tmp_path / "next", "english-bm25")
     delete_documents(tmp_path / "next", ["new2"])
     searcher = open_index(index)
     index.rename(tmp_path / "last")
@@ -139,7 +139,7 @@ def test_threads_search_while_the_index_changes(index):
     for thread in threads:
         thread.start()
     for number in range(4):
-        build(documents(["new", "old"][number % 2]), index, overwrite=True)
+        build(documents(["new", "old"][number % 2]), index, "english-bm25", overwrite=True)
         searcher.refresh()
     stop.set()
     for thread in threads:

@@ -61,3 +61,10 @@ def test_wheel_holds_the_data_of_the_query_side(wheel: list[str]) -> None:
     data = [file.name for file in (ROOT / "encoders" / "query" / "data").iterdir()]
     assert data
     assert {f"encoders/query/data/{name}" for name in data} <= set(wheel)
+
+
+def test_wheel_holds_the_model(wheel: list[str]) -> None:
+    folder = ROOT / "encoders" / "models"
+    files = {path.relative_to(ROOT).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert "encoders/models/english/body.onnx" in files
+    assert files <= set(wheel)

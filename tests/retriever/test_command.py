@@ -221,7 +221,9 @@ def test_queries_that_are_none(search, tmp_path):
 
 
 def test_identifiers_that_a_run_cannot_carry(search, tmp_path):
-    build([Document("two words", "wheat"), Document("x\ny", "wheat")], tmp_path / "i")
+    build(
+        [Document("two words", "wheat"), Document("x\ny", "wheat")], tmp_path / "i", "english-bm25"
+    )
     answer = search("--queries", "-", path=tmp_path / "i", stdin=b"q1\twheat\n")
     assert answer.code == 1
     assert "'two words'" in answer.stderr

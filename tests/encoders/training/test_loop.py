@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +18,10 @@ pytestmark = pytest.mark.torch
 from encoders.base import Document  # noqa: E402
 from encoders.router_layout import save_router_layout  # noqa: E402
 from encoders.splade import create  # noqa: E402
+from encoders.training.batches import draw  # noqa: E402
 from encoders.training.configuration import TrainingConfig, read_config  # noqa: E402
 from encoders.training.errors import CollapseError, TrainingError  # noqa: E402
-from encoders.training.lexical import QueryWeights  # noqa: E402
+from encoders.training.lexical import QueryWeights, Scores  # noqa: E402
 from encoders.training.loop import Development, load_student, read_log, train  # noqa: E402
 from encoders.training.pool import PoolSource, prepare  # noqa: E402
 from encoders.training.selection import SELECTED, interpolated, select  # noqa: E402
@@ -79,6 +81,41 @@ def test_a_stopped_run_resumes_to_the_same_curve(settings: dict[str, Any], tmp_p
         assert torch.equal(a, b)
 
 
+def test_word_embeddings_can_keep_still(settings: dict[str, Any]) -> None:
+    settings["schedule"] |= {"embedding_rate_share": 0.0}
+    config = TrainingConfig(**settings, seed=3)
+    before = load_student(config)
+    after = train(config, prepared(config)).student
+    for moved, parameters in ((False, "tables"), (True, "layers")):
+        ours, theirs = (
+            dict(zip(("tables", "layers"), student.tables_and_layers(), strict=True))[parameters]
+            for student in (before, after)
+        )
+        changes = [not torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)]
+        assert changes
+        assert any(changes) == moved
+
+
+def test_a_batch_can_be_about_one_topic(settings: dict[str, Any]) -> None:
+    config = TrainingConfig(**settings)
+    [source] = prepared(config)
+    rng = np.random.default_rng(0)
+    topics = rng.integers(0, 3, len(source.positives))
+    vectors = np.eye(3, 8, dtype=np.float16)[topics]
+    dense = Scores(vectors, rng.normal(size=(len(source.documents), 8)).astype(np.float16))
+    source = dataclasses.replace(source, teachers={"dense": dense})
+    schedule = config.schedule.model_copy(update={"neighbourhood": np.bincount(topics).min()})
+    seen = set()
+    for step in range(20):
+        [batch] = draw([source], schedule, 0, step)
+        [again] = draw([source], schedule, 0, step)
+        assert batch.queries.tolist() == again.queries.tolist()
+        assert len(set(batch.queries.tolist())) == schedule.queries
+        [topic] = set(topics[batch.queries])
+        seen.add(topic)
+    assert seen == {0, 1, 2}
+
+
 def test_another_configuration_does_not_resume(settings: dict[str, Any]) -> None:
     config = TrainingConfig(**settings)
     pool = prepared(config)
@@ -136,7 +173,7 @@ def test_selection_interpolates_and_keeps_the_best(settings: dict[str, Any]) -> 
     config = TrainingConfig(**settings, interpolations=(0.5, 1.0))
     train(config, prepared(config))
     initial, half, trained = (
-        interpolated(config, config.output / "latest", share).weight for share in (0.0, 0.5, 1.0)
+        interpolated(config, [config.output / "latest"], share).weight for share in (0.0, 0.5, 1.0)
     )
     torch.testing.assert_close(half, (initial + trained) / 2)
 
@@ -146,6 +183,22 @@ def test_selection_interpolates_and_keeps_the_best(settings: dict[str, Any]) -> 
 
     assert select(config, measure)[0].share == 0.5
     torch.testing.assert_close(Student(config.output / SELECTED).weight, half)
+
+
+def test_selection_averages_runs(settings: dict[str, Any], tmp_path: Path) -> None:
+    config = TrainingConfig(**settings, interpolations=(1.0,))
+    other = config.model_copy(update={"output": tmp_path / "other", "seed": 5})
+    runs = [train(each, prepared(each)).student.weight for each in (config, other)]
+    middle = (runs[0] + runs[1]).detach() / 2
+
+    def measure(student: Student) -> list[Development]:
+        mean = 1 - (student.weight - middle).abs().max().item()
+        return [Development({"dev": mean}, mean, 0.5)]
+
+    assert select(config, measure, others=[other.output])[0].checkpoint == "average"
+    torch.testing.assert_close(Student(config.output / SELECTED).weight, middle)
+    with pytest.raises(TrainingError, match="train that run first"):
+        select(config, measure, others=[tmp_path])
 
 
 def test_the_router_layout_has_the_vectors_that_were_trained(settings: dict[str, Any]) -> None:

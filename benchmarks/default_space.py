@@ -1,0 +1,176 @@
+"""What the learned part of the default space costs: search time, build time, bytes.
+
+The same documents are built twice with ``indexer build``'s settings, by English BM25 and by the
+default expression (English BM25 and the model that comes with Winnow). The same questions go to
+both, from the query string to document ids and scores, k=10, one thread, in turns of whole passes;
+a question's time is its median over the passes. Bar: the mean in the two-part space within twice
+that of English BM25.
+
+    python -m benchmarks.default_space --data ../shared/data --work scratch/default-space
+
+The corpus is the Wikipedia passages and the arXiv abstracts together, 557,328 documents;
+``--documents`` takes so many of them, evenly spread, since every document goes through the model.
+The questions are those of ``wiki_passages/weak_pairs.jsonl``. Indexes that are in the work folder
+are used again, with the figures of their build.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import lzma
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engine.statistics import bootstrap_ratio, latencies, per_query_medians
+from benchmarks.reporting import markdown_table, write_result
+from encoders.base import Document
+from encoders.shipped import default_expression
+from indexer.builder import build
+from retriever.searcher import Searcher, open_index
+
+COLLECTIONS = ("wiki_passages", "arxiv_abstracts")
+WORDS = "english-bm25"
+BAR = 2.0
+
+
+def read_documents(data: Path) -> Iterator[Document]:
+    """The collections one after the other, ids made distinct."""
+    for name in COLLECTIONS:
+        with lzma.open(data / name / "corpus.jsonl.xz", "rt", encoding="utf-8") as lines:
+            for record in map(json.loads, lines):
+                doc_id = f"{name}-{record['_id']}"
+                yield Document(doc_id, record["text"], record.get("title") or "")
+
+
+def evenly(documents: list[Document], wanted: int) -> list[Document]:
+    """``wanted`` documents, evenly spread; all for 0."""
+    if not wanted or wanted >= len(documents):
+        return documents
+    return [documents[number * len(documents) // wanted] for number in range(wanted)]
+
+
+def read_questions(data: Path, count: int) -> list[str]:
+    """Questions of one line each."""
+    with (data / "wiki_passages" / "weak_pairs.jsonl").open(encoding="utf-8") as lines:
+        found = [" ".join(json.loads(line)["query"].split()) for line in lines]
+    return [question for question in found if question][:count]
+
+
+def built(
+    name: str, expression: str, documents: list[Document], arguments: argparse.Namespace
+) -> tuple[Searcher, dict[str, Any]]:
+    """An index of the documents, and what building it took."""
+    index = arguments.work / f"{name}@{len(documents)}.winnow"
+    record = index.with_suffix(".json")
+    if not record.exists():
+        print(f"building {index.name}: {expression}", flush=True)
+        # Kernels are compiled and the model is loaded before time is taken.
+        build(documents[:100], arguments.work / "warm-up.winnow", expression, overwrite=True)
+        started = time.perf_counter()
+        report = build(
+            documents,
+            index,
+            expression,
+            overwrite=True,
+            workers=arguments.workers,
+            resume=True,
+        )
+        seconds = time.perf_counter() - started
+        encoding = [part.encoding for part in report.parts if part.encoding]
+        resumed = any(part.found for part in encoding)
+        size = sum(path.stat().st_size for path in index.rglob("*") if path.is_file())
+        figures = {
+            "expression": expression,
+            "documents": report.documents,
+            "passages": report.passages,
+            "seconds": seconds,
+            # A build that goes on after a stop does not tell what a whole one takes.
+            "documents_per_second": None if resumed else report.documents / seconds,
+            "bytes_per_document": size / report.documents,
+            "weights_per_passage": {part.name: part.nnz / report.passages for part in report.parts},
+            "encoding": [dataclasses.asdict(part) for part in encoding],
+        }
+        record.write_text(json.dumps(figures, indent=1))
+    return open_index(index), dict(json.loads(record.read_bytes()))
+
+
+def time_questions(
+    searchers: dict[str, Searcher], questions: list[str], passes: int, k: int
+) -> dict[str, list[list[int]]]:
+    """Nanoseconds per pass and question, spaces in turns; a first pass is not counted."""
+    times: dict[str, list[list[int]]] = {name: [] for name in searchers}
+    for number in range(passes + 1):
+        for name, searcher in searchers.items():
+            taken = []
+            for question in questions:
+                started = time.perf_counter_ns()
+                searcher.rank(question, k)
+                taken.append(time.perf_counter_ns() - started)
+            if number:
+                times[name].append(taken)
+    return times
+
+
+def _shown(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:,.0f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the collections")
+    parser.add_argument("--work", type=Path, default=Path("scratch/default-space"))
+    parser.add_argument("--documents", type=int, default=0, help="so many, evenly spread; 0: all")
+    parser.add_argument("--questions", type=int, default=1000)
+    parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=1, help="of indexer build")
+    parser.add_argument("-k", type=int, default=10)
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    documents = evenly(list(read_documents(arguments.data)), arguments.documents)
+    questions = read_questions(arguments.data, arguments.questions)
+    print(f"{len(documents):,} documents, {len(questions):,} questions", flush=True)
+    searchers: dict[str, Searcher] = {}
+    builds: dict[str, dict[str, Any]] = {}
+    for name, expression in (("words", WORDS), ("default", default_expression())):
+        searchers[name], builds[name] = built(name, expression, documents, arguments)
+    times = time_questions(searchers, questions, arguments.passes, arguments.k)
+    medians = {name: per_query_medians(passes) for name, passes in times.items()}
+    found = {name: latencies(values) for name, values in medians.items()}
+    ratio, low, high = bootstrap_ratio(medians["default"], medians["words"])
+    columns = list(next(iter(found.values())))
+    print(
+        markdown_table(
+            ["space", *columns, "documents/s", "bytes per document"],
+            (
+                [
+                    builds[name]["expression"],
+                    *(f"{found[name][column]:,.0f}" for column in columns),
+                    _shown(builds[name]["documents_per_second"]),
+                    f"{builds[name]['bytes_per_document']:,.0f}",
+                ]
+                for name in found
+            ),
+        )
+    )
+    print(
+        f"\ntime of the default space over that of {WORDS}: {ratio:.2f} ({low:.2f}-{high:.2f}); "
+        f"bar {BAR:g}: {'met' if ratio <= BAR else 'missed'}"
+    )
+    write_result(
+        arguments.output,
+        {
+            "documents": len(documents),
+            "builds": builds,
+            "latency": found,
+            "ratio": [ratio, low, high],
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
