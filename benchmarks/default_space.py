@@ -19,13 +19,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import lzma
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.engine.statistics import bootstrap_ratio, latencies, per_query_medians
+from benchmarks.engine.texts import open_text, read_questions
 from benchmarks.reporting import markdown_table, write_result
 from encoders.base import Document
 from encoders.shipped import default_expression
@@ -40,7 +40,7 @@ BAR = 2.0
 def read_documents(data: Path) -> Iterator[Document]:
     """The collections one after the other, ids made distinct."""
     for name in COLLECTIONS:
-        with lzma.open(data / name / "corpus.jsonl.xz", "rt", encoding="utf-8") as lines:
+        with open_text(data / name / "corpus.jsonl.xz") as lines:
             for record in map(json.loads, lines):
                 doc_id = f"{name}-{record['_id']}"
                 yield Document(doc_id, record["text"], record.get("title") or "")
@@ -51,13 +51,6 @@ def evenly(documents: list[Document], wanted: int) -> list[Document]:
     if not wanted or wanted >= len(documents):
         return documents
     return [documents[number * len(documents) // wanted] for number in range(wanted)]
-
-
-def read_questions(data: Path, count: int) -> list[str]:
-    """Questions of one line each."""
-    with (data / "wiki_passages" / "weak_pairs.jsonl").open(encoding="utf-8") as lines:
-        found = [" ".join(json.loads(line)["query"].split()) for line in lines]
-    return [question for question in found if question][:count]
 
 
 def built(
@@ -132,7 +125,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     documents = evenly(list(read_documents(arguments.data)), arguments.documents)
-    questions = read_questions(arguments.data, arguments.questions)
+    questions = read_questions(arguments.data)["wiki"][: arguments.questions]
     print(f"{len(documents):,} documents, {len(questions):,} questions", flush=True)
     searchers: dict[str, Searcher] = {}
     builds: dict[str, dict[str, Any]] = {}

@@ -60,13 +60,7 @@ def load_masked_language_model(
         CheckpointError: A file is broken, tensors are missing, unknown, of another shape or not
             finite, or the architecture is not a linear projection onto the vocabulary.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise EncoderError(
-            "encoding with a checkpoint needs torch, which is not installed; install it with: "
-            "pip install 'winnow-search[encode]'"
-        ) from error
+    torch = import_torch()
     place = usable_device(torch, device)
     with torch.device("meta"):
         # Shapes alone, so that sizes which do not fit the files take no memory.
@@ -81,6 +75,22 @@ def load_masked_language_model(
         _untie_differing(model, tensors, expected)
         model.load_state_dict(tensors, strict=False)
     return _split(where, model.to(place), place)
+
+
+def import_torch() -> Any:
+    """The module torch.
+
+    Raises:
+        EncoderError: It is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise EncoderError(
+            "encoding with a checkpoint needs torch, which is not installed; install it with: "
+            "pip install 'winnow-search[encode]'"
+        ) from error
+    return torch
 
 
 def usable_device(torch: Any, name: str | None) -> Any:

@@ -20,7 +20,13 @@ from encoders.base import Document, EncoderSpec, QuerySide, SparseRows
 from encoders.checkpoint_files import content_hash, weight_files
 from encoders.csr_layout import read_csr_checkpoint
 from encoders.errors import CheckpointError, EncoderError
-from encoders.masked_lm import check_padding_id, read_tensors, refuse_differences, usable_device
+from encoders.masked_lm import (
+    check_padding_id,
+    import_torch,
+    read_tensors,
+    refuse_differences,
+    usable_device,
+)
 from encoders.splade_tokenizers import SpladeTokenizers
 
 _BATCH_TOKENS = 1024
@@ -49,13 +55,7 @@ class SaeEncoder:
             CheckpointError: The directory holds no valid CSR checkpoint.
             EncoderError: torch or transformers is not installed, or there is no such device.
         """
-        try:
-            import torch
-        except ImportError as error:
-            raise EncoderError(
-                "encoding with a checkpoint needs torch, which is not installed; install it with: "
-                "pip install 'winnow-search[encode]'"
-            ) from error
+        torch = import_torch()
         self.checkpoint = checkpoint = read_csr_checkpoint(directory)
         base = checkpoint.base
         self.tokenizers = SpladeTokenizers(base, base.max_length)
@@ -300,8 +300,8 @@ def create(name: str, argument: str | None = None, **options: Any) -> SaeEncoder
             f"sae cannot read the setting {next(iter(settings), 'neural_queries')!r}; it knows "
             "neural_queries=true|false and device."
         )
-    read_csr_checkpoint(Path(directory))
     if neural != "true":
+        read_csr_checkpoint(Path(directory))  # what is wrong with the directory comes first
         raise EncoderError(_needs_network(Path(directory)))
     encoder = SaeEncoder(Path(directory), device)
     for key, value in recorded.items():

@@ -75,11 +75,13 @@ def main() -> None:
         folder = prepare(
             name, arguments.data, arguments.work, arguments.window, arguments.documents
         )
-        result = compare(folder, arguments.work, plan, build_only=arguments.build_only)
+        kept = medians[folder.name] = {}
+        result = compare(
+            folder, arguments.work, plan, build_only=arguments.build_only, medians=kept
+        )
         results[folder.name] = result
         if arguments.build_only:
             continue
-        medians[folder.name] = result.pop("medians")
         kinds[folder.name] = result["kind"]
         show(folder.name, result, plan)
         across = ratios_across(medians, kinds)

@@ -39,10 +39,17 @@ class Plan:
     passes: int = 5
 
 
-def compare(folder: Path, work: Path, plan: Plan, *, build_only: bool = False) -> dict[str, Any]:
+def compare(
+    folder: Path,
+    work: Path,
+    plan: Plan,
+    *,
+    build_only: bool = False,
+    medians: Medians | None = None,
+) -> dict[str, Any]:
     """Builds what is missing, then measures; returns everything that the tables show.
 
-    The figures of single queries are under ``medians``, which is not for writing.
+    The figures of single queries are added to ``medians``.
     """
     description = json.loads((folder / "description.json").read_text())
     content = json.loads((folder / f"{plan.questions}.json").read_text())
@@ -77,12 +84,11 @@ def compare(folder: Path, work: Path, plan: Plan, *, build_only: bool = False) -
     }
     if build_only:
         return result
-    medians: Medians = {}
+    kept = {} if medians is None else medians
     result["k"] = {
-        str(k): _measure(children, folder, description, queries, k, plan, medians) for k in plan.ks
+        str(k): _measure(children, folder, description, queries, k, plan, kept) for k in plan.ks
     }
     result["kind"] = description["kind"]
-    result["medians"] = medians
     result["engines"] = {name: child.ask("info") for name, child in children.items()}
     for child in children.values():
         child.close()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.engine.across import Medians, across_table, ratios_across
 from benchmarks.engine.child import ENGINES, Child, Engine, EngineError, build
 from benchmarks.engine.comparison import Plan, compare
 from benchmarks.engine.counts import count_terms
@@ -79,7 +80,11 @@ def test_ties_with_the_last_hit_are_right_but_another_order_is_not(vectors):
 
 def test_winnow_runs_in_processes_of_its_own_and_is_exact(vectors, tmp_path):
     engines = [engine for engine in ENGINES if engine.name.startswith("winnow")]
-    result = compare(vectors, tmp_path, Plan(engines, ks=[10], queries=2, passes=1))
+    medians: Medians = {}
+    plan = Plan(engines, ks=[10], queries=2, passes=1)
+    result = compare(vectors, tmp_path, plan, medians=medians)
+    assert json.loads(json.dumps(result)) == result
+    assert {key[2]: len(times) for key, times in medians.items()} == {"kernel": 2, "whole": 2}
     assert result["missing"] == {}
     exact = [row for row in result["k"]["10"] if not row["setting"]]
     assert [(row["engine"], row["same_order"]) for row in exact] == [
@@ -87,6 +92,15 @@ def test_winnow_runs_in_processes_of_its_own_and_is_exact(vectors, tmp_path):
         ("winnow", 1.0),
     ]
     assert all(row["mean_us"] > 0 and row["per_second_all_cores"] > 0 for row in exact)
+
+
+def test_vectors_are_compared_with_text_question_by_question():
+    ours = {("10", "winnow", "whole"): np.array([1.0, 3.0])}
+    theirs = {("10", "lucene", "whole"): np.array([4.0, 4.0])}
+    found = ratios_across({"a": ours, "b": theirs}, {"a": "impacts", "b": "text"})
+    assert [(row["vectors"], row["text"], row["engine"]) for row in found] == [("a", "b", "lucene")]
+    assert found[0]["ratio"][0] == 0.5
+    assert "0.500" in across_table(found)
 
 
 def test_an_engine_that_is_not_installed_says_so(vectors, tmp_path):
