@@ -31,12 +31,13 @@ class Finding:
 
 
 def diagnose() -> list[Finding]:
-    """Checks packages, clashes of top-level names, the processor and the kernel cache."""
+    """Checks packages, clashes of names, the processor, the kernel cache and the default model."""
     findings = [
         Finding(True, f"python {platform.python_version()} at {sys.executable}"),
         Finding(True, f"processor: {instruction_sets()}, {os.cpu_count()} cores"),
         *_clashes(),
         _kernel_cache(),
+        _shipped_model(),
     ]
     for name in ("numpy", "numba", "pyarrow", "tokenizers"):
         findings.append(Finding(True, f"{name} {version(name)}"))
@@ -91,3 +92,15 @@ def _kernel_cache() -> Finding:
             "(set NUMBA_CACHE_DIR for another one)",
         )
     return Finding(True, f"compiled kernels are cached in {place or here / '__pycache__'}")
+
+
+def _shipped_model() -> Finding:
+    from encoders.errors import EncoderError
+    from encoders.exported import read_exported
+    from encoders.shipped import SHIPPED_MODEL
+
+    try:
+        config, _, _ = read_exported(SHIPPED_MODEL)
+    except EncoderError as error:
+        return Finding(False, f"default model: {error} (install {DISTRIBUTION} again)")
+    return Finding(True, f"default model: {config.source_hash}, every file as it was exported")

@@ -138,9 +138,10 @@ def _measure(
         first = {name: values[:COMPARED] for name, values in queries.items()}
         agreement = oracle.compare(first, k, answers)
     passes: list[list[list[int]]] = [[] for _ in cells]
-    for _ in range(plan.passes):
+    for number in range(1, plan.passes + 1):
         for runs, (child, cell) in zip(passes, cells, strict=True):
             runs.append(child.ask("pass", cell=cell, k=k)["times"])
+        print(f"{folder.name}, k = {k}: pass {number} of {plan.passes}", flush=True)
     cores = len(os.sched_getaffinity(0))
     medians = [per_query_medians(runs) for runs in passes]
     ours = {

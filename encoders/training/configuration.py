@@ -133,6 +133,8 @@ class TrainingConfig(_Settings):
         output: Directory of the run: log, checkpoints, models.
         base: The BM25 part whose score is added to the learned one during training, because it
             will stand beside it in the index.
+        beside_base: Whether that score is added at all. Without it the learned part is taught to
+            rank alone, also what words do already; mined negatives and dev figures keep the base.
         part_weight: Weight of the learned part to start from; it is trained.
         temperature: Factor of the whole score to start from; it is trained.
         activation: ``relu`` or ``log1p_relu``; the checkpoint's own by default.
@@ -155,6 +157,7 @@ class TrainingConfig(_Settings):
     initial: Path
     output: Path
     base: str = "english-bm25"
+    beside_base: bool = True
     part_weight: float = Field(default=0.5, gt=0)
     temperature: float = Field(default=1.0, gt=0)
     activation: Activation | None = None

@@ -85,8 +85,11 @@ class Objective:
         first = vocabulary.query_count
         queries = self._tensor(query_rows[:, vocabulary.columns[:first]].toarray())
         queries = queries * self._student.log_query_factor[columns[:first]].exp()
-        base = self._tensor(source.base.of(batch.queries, batch.documents))
-        student = scoring(base, queries @ weights[:, :first].T)
+        learned = queries @ weights[:, :first].T
+        base = torch.zeros_like(learned)
+        if config.beside_base:
+            base = self._tensor(source.base.of(batch.queries, batch.documents))
+        student = scoring(base, learned)
         total, parts = self._ranking(batch, student)
         penalty, sizes = self._penalty(source.idf, vocabulary, weights, frequencies)
         return Losses(total + penalty_weight * penalty, parts | sizes)

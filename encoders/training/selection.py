@@ -91,6 +91,22 @@ def select(
     return found
 
 
+def selected_part_weight(output: Path) -> float:
+    """The weight of the part that was chosen with the model in ``output/selected``.
+
+    Raises:
+        TrainingError: Nothing was selected yet, or the record cannot be read.
+    """
+    try:
+        best = json.loads((output / RECORD).read_text(encoding="utf-8"))[0]
+        return float(best["developments"][0]["part_weight"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise TrainingError(
+            f"{output / RECORD} names no weight of the part ({error}); "
+            "run indexer train select first."
+        ) from error
+
+
 def interpolated(config: TrainingConfig, checkpoints: Sequence[Path], share: float) -> Student:
     """``share`` of the mean of checkpoints' weights plus ``1 - share`` of the initial ones."""
     student = load_student(config)

@@ -109,7 +109,12 @@ def select(config: Path, output: Path | None, others: tuple[Path, ...]) -> None:
 @_CONFIG
 @_OUTPUT
 @click.option("--int8", is_flag=True, help="8-bit products in the exported form.")
-def save(config: Path, output: Path | None, int8: bool) -> None:
+@click.option(
+    "--part-weight",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Recorded in onnx/ as the part's weight; by default the one that was selected.",
+)
+def save(config: Path, output: Path | None, int8: bool, part_weight: float | None) -> None:
     """Save the selected model for use: router/ and onnx/ in the run's directory.
 
     router/ is the layout that sentence-transformers and OpenSearch load, with the idf of the
@@ -121,12 +126,13 @@ def save(config: Path, output: Path | None, int8: bool) -> None:
     from encoders.training.configuration import read_config
     from encoders.training.lexical import QueryWeights
     from encoders.training.loop import load_student
-    from encoders.training.selection import SELECTED
+    from encoders.training.selection import SELECTED, selected_part_weight
     from encoders.training.sources import read_source
     from encoders.training.student import Student
 
     settings = read_config(config, **_given(output=output))
     selected = settings.output / SELECTED
+    part_weight = part_weight or selected_part_weight(settings.output)
     documents = [text for source in settings.sources for text in read_source(source).documents]
     student = Student(selected, load_student(settings).pooling)
     activation = student.pooling.activation
@@ -135,7 +141,11 @@ def save(config: Path, output: Path | None, int8: bool) -> None:
         f"{selected}?activation={activation}", settings.output / "router", query_weights=table
     )
     export_encoder(
-        selected, settings.output / "onnx", precision="int8" if int8 else "float32", overwrite=True
+        selected,
+        settings.output / "onnx",
+        precision="int8" if int8 else "float32",
+        part_weight=part_weight,
+        overwrite=True,
     )
     click.echo(f"{settings.output / 'router'}, {settings.output / 'onnx'}")
 

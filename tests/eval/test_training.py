@@ -16,6 +16,7 @@ pytest.importorskip("transformers", reason="needs the [encode] extra")
 pytestmark = pytest.mark.torch
 
 from encoders.base import Document  # noqa: E402
+from encoders.exported import read_exported  # noqa: E402
 from encoders.splade import create  # noqa: E402
 from encoders.training.configuration import TrainingConfig, read_config  # noqa: E402
 from encoders.training.lexical import LexicalBase  # noqa: E402
@@ -90,6 +91,8 @@ def test_from_text_to_a_model_in_use(config: Path, tmp_path: Path) -> None:
     assert steps == [0, 2, 4]
     [best, *others] = json.loads((output / "selection.json").read_text())
     assert all(best["developments"][0]["mean"] >= c["developments"][0]["mean"] for c in others)
+    recorded = read_exported(output / "onnx")[0].part_weight
+    assert recorded == best["developments"][0]["part_weight"]
     documents = [Document("a", "weather model rain"), Document("b", "sparse index table")]
     router, exported, plain = (
         create("splade", str(output / name)).encode_documents(documents)
@@ -98,6 +101,13 @@ def test_from_text_to_a_model_in_use(config: Path, tmp_path: Path) -> None:
     for rows in (router, exported):
         assert rows.dimensions.tolist() == plain.dimensions.tolist()
         np.testing.assert_allclose(rows.weights, plain.weights, rtol=1e-3, atol=1e-4)
+
+
+def test_saving_needs_a_selection(config: Path, tmp_path: Path) -> None:
+    assert run("sparse", config, "--steps", 1).exit_code == 0
+    message = str(run("save", config).exception)
+    assert "names no weight of the part" in message
+    assert "indexer train select" in message
 
 
 def test_a_run_is_not_overwritten(config: Path) -> None:

@@ -257,7 +257,14 @@ def test_doctor(indexer):
     lines = answer.stdout.splitlines()
     assert all(line.startswith(("ok   ", "FAIL ")) for line in lines)
     assert answer.code == any(line.startswith("FAIL") for line in lines)
-    for word in ("python 3.", "processor: ", "numba ", "torch: ", "compiled kernels"):
+    for word in (
+        "python 3.",
+        "processor: ",
+        "numba ",
+        "torch: ",
+        "compiled kernels",
+        "default model: ",
+    ):
         assert word in answer.stdout
 
 
@@ -268,6 +275,14 @@ def test_doctor_names_a_package_that_owns_one_of_our_names(indexer, monkeypatch)
     assert answer.code == 1
     (line,) = (line for line in answer.stdout.splitlines() if line.startswith("FAIL"))
     assert line.startswith("FAIL the package name 'kernels' is also owned by kernels:")
+
+
+def test_doctor_finds_a_damaged_default_model(indexer, monkeypatch, tmp_path):
+    monkeypatch.setattr("encoders.shipped.SHIPPED_MODEL", tmp_path)
+    answer = indexer("doctor")
+    assert answer.code == 1
+    (line,) = (line for line in answer.stdout.splitlines() if "default model" in line)
+    assert line.startswith(f"FAIL default model: {tmp_path} is not an exported encoder")
 
 
 class TestFailures:

@@ -81,6 +81,18 @@ def test_a_stopped_run_resumes_to_the_same_curve(settings: dict[str, Any], tmp_p
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("beside_base", [True, False])
+def test_the_base_can_be_left_out(settings: dict[str, Any], beside_base: bool) -> None:
+    config = TrainingConfig(**settings, beside_base=beside_base)
+    [source] = prepared(config)
+    doubled = dataclasses.replace(source.base, documents=source.base.documents * 2)
+    train(config, [source])
+    first = curve(config.output)
+    other = config.model_copy(update={"output": config.output.with_name("other")})
+    train(other, [dataclasses.replace(source, base=doubled)])
+    assert (curve(other.output) == first) == (not beside_base)
+
+
 def test_word_embeddings_can_keep_still(settings: dict[str, Any]) -> None:
     settings["schedule"] |= {"embedding_rate_share": 0.0}
     config = TrainingConfig(**settings, seed=3)
