@@ -13,6 +13,8 @@
     Of documents, and of queries where theirs is another one.
 ``query_table.safetensors``
     ``weight`` float32[V], where the checkpoint publishes query weights.
+``query_factors.npy``
+    float32[V], where they were trained; see ``encoders.query_factors``.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from encoders.checkpoint import Activation, Checkpoint, Layout, Pooling, Pooling
 from encoders.checkpoint_files import content_hash, read_json_object
 from encoders.errors import CheckpointError, EncoderError
 from encoders.pruning import Pruning
+from encoders.query_factors import QUERY_FACTORS
 
 CONFIG = "encoder.json"
 BODY = "body.onnx"
@@ -38,7 +41,7 @@ TOKENIZER = "tokenizer.json"
 QUERY_TOKENIZER = "query/tokenizer.json"
 QUERY_TABLE = "query_table.safetensors"
 REQUIRED = (BODY, HEAD, TOKENIZER)
-OPTIONAL = (QUERY_TOKENIZER, QUERY_TABLE)
+OPTIONAL = (QUERY_TOKENIZER, QUERY_TABLE, QUERY_FACTORS)
 
 Precision = Literal["float32", "int8"]
 

@@ -72,7 +72,8 @@ class OnnxSpladeEncoder(SpladeBase):
                 "again."
             )
         self.content_hash = content_hash(
-            [directory / name for name in REQUIRED], [checkpoint.document_prompt.encode()]
+            [*(directory / name for name in REQUIRED), *self._factor_files()],
+            [checkpoint.document_prompt.encode()],
         )
         self._threads = threads or _available_threads()
         self._body = _session(directory / BODY, {"input_ids", "attention_mask"}, "hidden")

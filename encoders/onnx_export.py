@@ -25,6 +25,7 @@ from encoders.exported import (
     ExportedEncoder,
     Precision,
 )
+from encoders.query_factors import QUERY_FACTORS
 from encoders.splade import SpladeEncoder
 from encoders.splade_options import SpladeOptions
 
@@ -122,6 +123,8 @@ def _write(
         (directory / QUERY_TOKENIZER).write_bytes(tokenizers.query_json)
     if encoder.table is not None:
         _save({"weight": encoder.table}, directory / QUERY_TABLE)
+    if encoder.query_factors is not None:
+        np.save(directory / QUERY_FACTORS, encoder.query_factors)
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     config = ExportedEncoder(
         precision=precision,

@@ -60,7 +60,7 @@ class SpladeEncoder(SpladeBase):
         checkpoint = self.checkpoint
         files = weight_files(checkpoint.model_directory)
         self.content_hash = content_hash(
-            [checkpoint.model_directory / "config.json", *files],
+            [checkpoint.model_directory / "config.json", *files, *self._factor_files()],
             [self.tokenizers.document_json, checkpoint.document_prompt.encode()],
         )
         self.language_model = load_masked_language_model(

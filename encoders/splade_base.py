@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from encoders.cpu_head import CpuVocabularyHead
 from encoders.errors import CheckpointError, EncoderError
 from encoders.pruning import Pruning
 from encoders.query.table import read_table
+from encoders.query_factors import QUERY_FACTORS, read_query_factors
 from encoders.shipped import SHIPPED_MODEL
 from encoders.splade_options import SpladeOptions
 from encoders.splade_tokenizers import SpladeTokenizers
@@ -69,6 +71,8 @@ class SpladeBase(ABC):
         content_hash: Hash of all that decides the weights, set by the engine.
         vocabulary: V, set by the engine.
         table: float32[V] published query weights or ``None``, set by the engine.
+        query_factors: float32[V] factors of the entries or ``None``, set by the engine; see
+            ``encoders.query_factors``.
         workload: What was encoded so far.
     """
 
@@ -76,6 +80,7 @@ class SpladeBase(ABC):
     content_hash: str
     vocabulary: int
     table: NDArray[np.float32] | None
+    query_factors: NDArray[np.float32] | None
 
     def __init__(self, checkpoint: Checkpoint, options: SpladeOptions) -> None:
         """Settles the settings and reads the tokenizers.
@@ -168,13 +173,11 @@ class SpladeBase(ABC):
             for i, row in zip(batch.tolist(), encoded, strict=True):
                 rows[i] = row
         indptr = np.cumsum([0, *(len(weights) for _, weights in rows)], dtype=np.int64)
-        return self.pruning.apply(
-            SparseRows(
-                indptr,
-                np.concatenate([np.empty(0, np.uint32), *(row[0] for row in rows)]),
-                np.concatenate([np.empty(0, np.float32), *(row[1] for row in rows)]),
-            )
-        )
+        dimensions = np.concatenate([np.empty(0, np.uint32), *(row[0] for row in rows)])
+        weights = np.concatenate([np.empty(0, np.float32), *(row[1] for row in rows)])
+        if self.query_factors is not None:
+            weights *= self.query_factors[dimensions]
+        return self.pruning.apply(SparseRows(indptr, dimensions, weights))
 
     def query_side(self) -> QuerySide:
         """The tokenizer and, where the checkpoint publishes them, the query weights."""
@@ -213,10 +216,16 @@ class SpladeBase(ABC):
         )
 
     def _settle_vocabulary(self, size: int) -> None:
-        """Sets ``vocabulary`` and ``table`` for a model of ``size`` vocabulary rows."""
+        """Sets what depends on it, for a model of ``size`` vocabulary rows."""
         self.tokenizers.check_vocabulary(size)
         self.vocabulary = size
+        self.query_factors = read_query_factors(self.checkpoint.directory, size)
         self.table = self._published_table()
+
+    def _factor_files(self) -> list[Path]:
+        """The file of ``query_factors``, where there is one."""
+        path = self.checkpoint.directory / QUERY_FACTORS
+        return [path] if path.is_file() else []
 
     def _published_table(self) -> NDArray[np.float32] | None:
         path = self.checkpoint.table_file

@@ -17,11 +17,9 @@ from encoders.checkpoint_files import WEIGHTS, weight_files
 from encoders.checkpoint_tokenizer import read_tokenizer_json
 from encoders.masked_lm import load_masked_language_model
 from encoders.query.tokenizer import WordPieceTokenizer
+from encoders.query_factors import QUERY_FACTORS, read_query_factors
 from encoders.training.errors import TrainingError
 from encoders.training.max_logits import MaxLogits
-
-QUERY_FACTORS = "query_factors.npy"
-"""Beside a checkpoint whose query table was trained: float32[V], factors of the idf."""
 
 _ENCODE_BATCH_TOKENS = 2048
 _COLUMNS = 1024
@@ -64,10 +62,9 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         self.weight = _own_parameter(self.body, model.weight)
         self.bias = _own_parameter(self.body, model.bias)
         self.log_query_factor = torch.nn.Parameter(torch.zeros_like(self.bias))
-        factors = directory / QUERY_FACTORS
-        if factors.is_file():
-            loaded = torch.from_numpy(np.load(factors, allow_pickle=False))
-            self.log_query_factor.data.copy_(loaded.log())
+        factors = read_query_factors(directory, self.vocabulary)
+        if factors is not None:
+            self.log_query_factor.data.copy_(torch.from_numpy(factors).log())
         places = [checkpoint.model_directory, checkpoint.directory]
         self._tokenizer_json = read_tokenizer_json(places, lower_case=checkpoint.lower_case)
         self.tokenizer = WordPieceTokenizer(self._tokenizer_json)
