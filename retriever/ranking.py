@@ -138,10 +138,10 @@ def _rank_passages(
         here = Ranking(
             scores,
             segment.ordinals[doc_nums],
-            arrivals.astype(np.int64),
+            arrivals.astype(np.int64, copy=False),
             np.full(len(rows), number),
             rows,
-            doc_nums.astype(np.int64),
+            doc_nums.astype(np.int64, copy=False),
         )
         found = _join(found, here) if len(found) else here
         if len(found) > k:

