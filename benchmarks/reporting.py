@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,13 +12,21 @@ from typing import Any
 
 from benchmarks.machine import machine_and_versions
 
+# A path from the root, alone or after an ``=`` as in ``--checkpoint name=/folder``.
+_ABSOLUTE = re.compile(r"(?:(?<==)|^)/.*")
+
+
+def _last_name(path: re.Match[str]) -> str:
+    return Path(path.group()).name
+
 
 def provenance() -> dict[str, Any]:
     """Date, machine, versions and command; paths in the command are cut to their last name."""
-    arguments = [Path(a).name if Path(a).is_absolute() else a for a in sys.argv]
-    script = Path(arguments[0]).stem
+    arguments = [_ABSOLUTE.sub(_last_name, argument) for argument in sys.argv]
+    specification = getattr(sys.modules["__main__"], "__spec__", None)
+    module = specification.name if specification else Path(arguments[0]).stem
     return {
-        "command": " ".join(["python -m", f"benchmarks.{script}", *arguments[1:]]),
+        "command": " ".join(["python -m", module.removesuffix(".__main__"), *arguments[1:]]),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": machine_and_versions(),
     }
