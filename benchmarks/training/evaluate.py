@@ -1,10 +1,11 @@
 r"""Relevance of English BM25, learned parts beside it, a dense model, and reciprocal rank fusion.
 
-Every collection is indexed once, whole documents, with a space of BM25 alone and one space of
-BM25 and a learned part for each checkpoint. All systems answer all judged queries from the same
-index; documents with the query's id are ignored, as BEIR does. Differences are tested query by
-query against BM25 (paired randomisation) and against the first checkpoint (bootstrap interval of
-the mean over collections, queries drawn within each).
+Every collection is indexed once, whole documents or with ``--passages`` as ``indexer build`` splits
+them, with a space of BM25 alone and one space of BM25 and a learned part for each checkpoint. The
+dense model reads the beginning of whole documents. All systems answer all judged queries from the
+same index; documents with the query's id are ignored, as BEIR does. Differences are tested query
+by query against BM25 (paired randomisation) and against the first checkpoint (bootstrap interval
+of the mean over collections, queries drawn within each).
 
     python -m benchmarks.training.evaluate --data ../shared/data \\
         --checkpoint untrained=splade-tiny --checkpoint trained=RUN/selected --weight 0.5 \\
@@ -21,7 +22,7 @@ import argparse
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 from ir_measures import nDCG
@@ -40,6 +41,7 @@ from eval.measures import evaluate
 from eval.runs import ScoredDoc, without_identical_ids
 from indexer.builder import build_index
 from indexer.corpus.records import CorpusRecord
+from indexer.passaging import LimitedEncoder
 from indexer.settings import BuildSettings
 from indexer.spaces import SpacePart
 from retriever.searcher import Searcher, open_index
@@ -65,10 +67,14 @@ Runs = dict[str, Mapping[str, list[ScoredDoc]]]
 Values = dict[str, dict[str, NDArray[np.float64]]]
 
 
+class SpladeEncoder(DocumentEncoder, LimitedEncoder, Protocol):
+    """What is counted: an encoder that reads so many tokens of a text."""
+
+
 class CountingEncoder:
     """Passes calls on and counts in how many documents each dimension is active."""
 
-    def __init__(self, encoder: DocumentEncoder) -> None:
+    def __init__(self, encoder: SpladeEncoder) -> None:
         self._encoder = encoder
         self.documents = 0
         self.doc_freq = np.zeros(int(encoder.spec.vocabulary), np.int64)
@@ -77,6 +83,15 @@ class CountingEncoder:
     def spec(self) -> EncoderSpec:
         """That of the encoder."""
         return self._encoder.spec
+
+    @property
+    def special_token_count(self) -> int:
+        """That of the encoder."""
+        return self._encoder.special_token_count
+
+    def token_lengths(self, texts: Sequence[str]) -> Sequence[int]:
+        """Those of the encoder, by which documents become passages."""
+        return self._encoder.token_lengths(texts)
 
     def count_tokens(self, documents: Sequence[Document]) -> SparseRows:
         """Token counts of the plain text."""
@@ -107,18 +122,18 @@ class CountingEncoder:
 
 
 def build(
-    dataset: Dataset, checkpoints: Mapping[str, str], output: Path
+    dataset: Dataset, checkpoints: Mapping[str, str], output: Path, *, split: bool
 ) -> dict[str, CountingEncoder]:
     """Indexes a collection; the encoders know how many dimensions a document got."""
     spaces = {"words": (SpacePart(PartExpression(1.0, WORDS), create_encoder(WORDS)),)}
     encoders = {}
     for name, argument in checkpoints.items():
-        encoders[name] = CountingEncoder(create_encoder(LEARNED, argument))
+        encoders[name] = CountingEncoder(cast("SpladeEncoder", create_encoder(LEARNED, argument)))
         learned = SpacePart(PartExpression(1.0, LEARNED, argument), encoders[name])
         words = SpacePart(PartExpression(1.0, WORDS), create_encoder(WORDS))
         spaces[name] = (words, learned)
     records = (CorpusRecord(document, dataset.name, None) for document in dataset.documents())
-    build_index(records, output, spaces, settings=BuildSettings(split=False))
+    build_index(records, output, spaces, settings=BuildSettings(split=split))
     return encoders
 
 
@@ -171,14 +186,15 @@ class Systems:
         self._arguments = arguments
         self._checkpoints = checkpoints
         self._kept = KeptRuns(arguments.runs)
+        units = " passages" if arguments.passages else ""
         self.identities = {
-            name: _identity(create_encoder(LEARNED, argument).spec)
+            name: _identity(create_encoder(LEARNED, argument).spec) + units
             for name, argument in checkpoints.items()
         }
-        self._words = _identity(create_encoder(WORDS).spec)
+        self._words = _identity(create_encoder(WORDS).spec) + units
         if arguments.dense:
             files = sorted(arguments.dense.rglob("*.safetensors"))
-            self._dense = f"{content_hash(files, ())} {arguments.max_length}"
+            self._dense = f"{content_hash(files, ())} {arguments.max_length}{units}"
 
     def of(self, datasets: Mapping[str, Dataset]) -> dict[str, tuple[Runs, dict[str, Any]]]:
         """Runs, and sizes of learned parts, by place; the places share their documents."""
@@ -201,7 +217,9 @@ class Systems:
             chosen = {name: self._checkpoints[name] for name in missing}
             with tempfile.TemporaryDirectory() as work:
                 index = Path(work) / "index.winnow"
-                encoders = build(next(iter(datasets.values())), chosen, index)
+                encoders = build(
+                    next(iter(datasets.values())), chosen, index, split=self._arguments.passages
+                )
                 with open_index(index) as searcher:
                     for place, dataset in datasets.items():
                         self._make(place, dataset, searcher, encoders, not kept_dense)
@@ -281,6 +299,7 @@ def main() -> None:
     )
     parser.add_argument("--weight", type=float, nargs="+", default=[0.5], help="of the part")
     parser.add_argument("--max-length", type=int, default=256, help="tokens read of a document")
+    parser.add_argument("--passages", action="store_true", help="split documents of more tokens")
     parser.add_argument("--dense", type=Path, help="directory of a sentence-embedding model")
     parser.add_argument("--cache", type=Path, default=Path("checkpoints/teachers/dense"))
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))

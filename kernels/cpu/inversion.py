@@ -21,7 +21,7 @@ from kernels.cpu.layout import RARE
 KTH_RANKS = (1, 10, 100, 1000)
 """Ranks of the impacts that are kept for every dimension."""
 
-HEAD_SHARE = 128
+HEAD_SHARE = 192
 """A dimension keeps one of this many of its postings in its head, the largest impacts."""
 
 HEAD_MIN = 10

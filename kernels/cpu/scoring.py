@@ -49,6 +49,15 @@ SCANNED_SHARE = 1 / 8
 COLUMN_COST = 1 / 8
 """Accumulating a row of a dense column takes as long as this share of a posting."""
 
+VISIT_COST = 64
+"""Finding and beginning a term's postings in a window takes as long as so many postings."""
+
+CANDIDATE_COST = 8
+"""So does carrying a candidate through the terms that are left."""
+
+HIT_COST = 64
+"""So does keeping a row among the best ``k``."""
+
 SMALL_K = 100
 """Up to this many hits a heap keeps them; beyond it, a buffer that is cut back."""
 
@@ -243,6 +252,7 @@ def search_segment(  # type: ignore[no-untyped-def]
         if essential == terms:
             continue
         work[0] += 1
+        work[1] += VISIT_COST * terms
         visited = np.int64(0)
         present = 0
         scanned = False
@@ -280,11 +290,14 @@ def search_segment(  # type: ignore[no-untyped-def]
             )  # fmt: skip
             if len(alive) > 0 or rows < window_size:
                 count = keep_alive(excluding, rows, locals_, partial, count)
+        work[1] += CANDIDATE_COST * count
         work[2] += count
         count = complete(
             local_ids, impacts, columns, base, form, weight, first, last, bound, bound_below,
             later, floor, accumulator, locals_, partial, count, work,
         )  # fmt: skip
+
+        work[1] += HIT_COST * count
 
         # Candidates come in no order: one may tie with the worst kept row and precede it, so the
         # key decides; the floor rises when the window is done.

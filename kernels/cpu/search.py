@@ -90,7 +90,8 @@ class SearchWork:
     Attributes:
         windows: Windows visited.
         postings: Postings accumulated, and what else takes time in the same unit: a row of a
-            dense column counts as an eighth, a binary search as 32, a look-up by row as one.
+            dense column counts as an eighth, a binary search as 32, a look-up by row as one, a
+            term in a visited window as 64, a candidate as 8, a row that is kept as 64.
         candidates: Rows that were completed by looking terms up.
     """
 
