@@ -64,6 +64,8 @@ class ExportedEncoder(BaseModel):
         document_prompt: Text put in front of every document.
         prune: Pruning of the rows where the user sets no other.
         part_weight: Weight of the part beside English BM25, as chosen on dev sets.
+        architecture: Content of the network's ``config.json``, from which ``encoders.onnx_weights``
+            builds it again.
         source_layout: Layout of the checkpoint that was exported.
         source_hash: Its content hash, that of ``EncoderSpec.parameters``.
         files: Hash of each other file of the directory.
@@ -85,6 +87,7 @@ class ExportedEncoder(BaseModel):
     document_prompt: str
     prune: str
     part_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    architecture: dict[str, Any] | None = None
     source_layout: Layout
     source_hash: str
     files: dict[str, str]

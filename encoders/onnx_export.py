@@ -139,6 +139,7 @@ def _write(
         document_prompt=encoder.checkpoint.document_prompt,
         prune=str(encoder.pruning),
         part_weight=part_weight,
+        architecture=dict(encoder.checkpoint.config),
         source_layout=encoder.checkpoint.layout,
         source_hash=encoder.content_hash,
         files={path.relative_to(directory).as_posix(): content_hash([path], ()) for path in files},

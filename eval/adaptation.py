@@ -1,7 +1,7 @@
 """Chooses the weights of a space's parts for a corpus without any judgements.
 
-The corpus itself gives the queries: the title of a document is a question that this document
-answers. In the index the title is part of the document and would be found by its words alone;
+The corpus itself gives the queries: a title is a question that the documents of this title
+answer. In the index the title is part of the document and would be found by its words alone;
 so a sample of the documents is indexed once more, without titles, by the same encoders, and the
 weights are tuned there.
 """
@@ -9,7 +9,7 @@ weights are tuned there.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Adaptation:
     Attributes:
         tuning: Weights, and what they do on the half of the pseudo-queries that was held back.
         documents: Documents of the sample.
-        queries: Titles that served as queries.
+        queries: Different titles that served as queries.
         applied: Whether the index now has the weights: only if they differ from its own and the
             held-back half does not get worse.
     """
@@ -67,14 +67,14 @@ def adapt_weights(
         index: Directory of the index.
         space: Name of the space; the index's default one otherwise.
         documents: Most documents of the sample, drawn by a hash of their ids.
-        queries: Most titles used.
+        queries: Most titles asked.
         protocol: See ``eval.tune``.
         dry_run: Leave the index as it is.
         progress: Told each step in one line.
 
     Raises:
-        TuningError: The space has one part, or fewer than ``FEWEST_TITLES`` documents have both a
-            title and a text.
+        TuningError: The space has one part, or fewer than ``FEWEST_TITLES`` different titles
+            of documents with a text.
         EncoderError: An encoder of the index cannot be loaded.
     """
     snapshot = open_snapshot(index)
@@ -82,21 +82,22 @@ def adapt_weights(
     if name not in snapshot.manifest.spaces:
         known = ", ".join(map(repr, snapshot.manifest.spaces))
         raise TuningError(f"the index has no space {name!r}; it has {known}.")
-    sample = _sample(snapshot, documents)
-    titled = [document for document in sample if document.title][:queries]
+    sample = sample_documents(snapshot, documents)
+    titled = _by_title(sample, queries)
     if len(titled) < FEWEST_TITLES:
         raise TuningError(
-            f"{index} has {len(titled)} documents with title and text; at least {FEWEST_TITLES} "
-            "are needed to ask their titles. Give judgements to python -m eval tune instead."
+            f"{index} has {len(titled)} different titles of documents with a text; at least "
+            f"{FEWEST_TITLES} are needed to ask them. Give judgements to python -m eval tune "
+            "instead."
         )
     dataset = Dataset(
         name=snapshot.index.name,
         path=index,
         split="titles",
-        queries={document.doc_id: document.title for document in titled},
-        qrels={document.doc_id: {document.doc_id: 1} for document in titled},
+        queries={doc_ids[0]: title for title, doc_ids in titled.items()},
+        qrels={doc_ids[0]: dict.fromkeys(doc_ids, 1) for doc_ids in titled.values()},
     )
-    # A query has the id of the document that it should find.
+    # A query has the id of a document that it should find.
     protocol = protocol or TuningProtocol(ignore_identical_ids=False)
     progress(f"indexing {len(sample)} documents without their titles")
     with tempfile.TemporaryDirectory() as folder:
@@ -117,8 +118,8 @@ def adapt_weights(
     return Adaptation(tuning, len(sample), len(titled), applied)
 
 
-def _sample(snapshot: Snapshot, count: int) -> list[Document]:
-    """Live documents that have a text, in the order of the hashes of their ids."""
+def sample_documents(snapshot: Snapshot, count: int) -> list[Document]:
+    """At most ``count`` live documents with a text, in the order of the hashes of their ids."""
     places = sorted(_places(snapshot))
     found: list[Document] = []
     for _, number, doc_num in places:
@@ -129,6 +130,15 @@ def _sample(snapshot: Snapshot, count: int) -> list[Document]:
         if text.strip():
             title = segment.documents.title(doc_num)
             found.append(Document(segment.doc_ids[doc_num], text, title=title.strip()))
+    return found
+
+
+def _by_title(documents: Sequence[Document], most: int) -> dict[str, list[str]]:
+    """Identifiers of the documents of each title: parts of one text may share theirs."""
+    found: dict[str, list[str]] = {}
+    for document in documents:
+        if document.title and (document.title in found or len(found) < most):
+            found.setdefault(document.title, []).append(document.doc_id)
     return found
 
 

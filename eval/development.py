@@ -16,6 +16,7 @@ from encoders.training.loop import Development
 from encoders.training.sources import Source, read_source
 from encoders.training.student import Student
 from eval.measures import evaluate
+from eval.per_query import PerQuery
 
 MEASURE = nDCG @ 10
 DEPTH = 10
@@ -50,6 +51,11 @@ class DevSet:
 
     def ndcg(self, scores: NDArray[np.float32]) -> float:
         """NDCG@10 of float32[Q, D] scores; equal scores go by the order of the documents."""
+        values = self.per_query(scores).values()
+        return float(np.mean([value[str(MEASURE)] for value in values]))
+
+    def per_query(self, scores: NDArray[np.float32]) -> PerQuery:
+        """NDCG@10 of each query, by its number."""
         depth = min(DEPTH, scores.shape[1])
         run = {}
         for number, row in enumerate(scores):
@@ -59,7 +65,7 @@ class DevSet:
             str(number): {str(d): 1 for d in relevant}
             for number, relevant in enumerate(self.positives)
         }
-        return evaluate(qrels, run, [MEASURE]).means[str(MEASURE)]
+        return evaluate(qrels, run, [MEASURE]).per_query
 
 
 class DevSets:

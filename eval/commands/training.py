@@ -17,6 +17,15 @@ _OUTPUT = click.option(
 @click.group()
 def train() -> None:
     """Train an encoder from text; needs the extra [encode]."""
+    require_training()
+
+
+def require_training() -> None:
+    """Refuses to go on without the packages that training needs.
+
+    Raises:
+        EncoderError: One of them is not installed.
+    """
     from encoders.errors import EncoderError
 
     missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
@@ -123,6 +132,7 @@ def save(config: Path, output: Path | None, int8: bool, part_weight: float | Non
     """
     from encoders.onnx_export import export_encoder
     from encoders.router_layout import save_router_layout
+    from encoders.splade_options import SpladeOptions
     from encoders.training.configuration import read_config
     from encoders.training.lexical import QueryWeights
     from encoders.training.loop import load_student
@@ -143,6 +153,7 @@ def save(config: Path, output: Path | None, int8: bool, part_weight: float | Non
     export_encoder(
         selected,
         settings.output / "onnx",
+        options=SpladeOptions(activation=activation),
         precision="int8" if int8 else "float32",
         part_weight=part_weight,
         overwrite=True,

@@ -60,5 +60,20 @@ def test_an_index_without_titles_is_refused(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text('{"_id": "a", "text": "no title here"}\n')
     build(corpus, tmp_path / "x.winnow", encoder="english-bm25 + plain-bm25")
-    with pytest.raises(TuningError, match="0 documents with title and text"):
+    with pytest.raises(TuningError, match="0 different titles"):
         adapt_weights(tmp_path / "x.winnow")
+
+
+def test_documents_of_one_title_all_answer_it(tmp_path: Path) -> None:
+    lines = []
+    for number in range(180):
+        topic, part = TOPICS[number // 3 % 8], number % 3
+        title = f"{topic}s of entry{number // 3}"
+        text = f"{topic} entry{number // 3} in part {part}"
+        lines.append(json.dumps({"_id": f"d{number}", "title": title, "text": text}))
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("\n".join(lines) + "\n")
+    build(corpus, tmp_path / "x.winnow", encoder="english-bm25 + plain-bm25")
+    found = adapt_weights(tmp_path / "x.winnow")
+    assert (found.documents, found.queries) == (180, 60)
+    assert found.tuning.held_back.mean_a == pytest.approx(1.0)

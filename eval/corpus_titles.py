@@ -1,0 +1,66 @@
+"""Collections with judgements from documents that have none: a title asks for its documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import xxhash
+
+from encoders.base import Document
+
+TENTHS = ("dev", "check", *["train"] * 8)
+"""Splits of the titles, by their hashes."""
+
+
+def write_titles(sample: Sequence[Document], titles: Path, sentences: Path) -> int:
+    """Writes a sample as collections to train on.
+
+    Args:
+        sample: Documents.
+        titles: Folder of a collection of all documents, without titles; its queries are the
+            titles, in the splits ``train``, ``dev`` and ``check``.
+        sentences: Folder of the documents that no query of ``dev`` and ``check`` asks for, titles
+            included.
+
+    Returns:
+        How many different titles there are.
+    """
+    by_title: dict[str, list[str]] = {}
+    for document in sample:
+        if document.title:
+            by_title.setdefault(document.title, []).append(document.doc_id)
+    split_of = {title: TENTHS[_hash(title) % len(TENTHS)] for title in by_title}
+    _write_lines(titles / "corpus.jsonl", ({"_id": d.doc_id, "text": d.text} for d in sample))
+    _write_lines(
+        titles / "queries.jsonl",
+        ({"_id": ids[0], "text": title} for title, ids in by_title.items()),
+    )
+    (titles / "qrels").mkdir(exist_ok=True)
+    for split in dict.fromkeys(TENTHS):
+        lines = ["query-id\tcorpus-id\tscore"]
+        for title, ids in by_title.items():
+            if split_of[title] == split:
+                lines += [f"{ids[0]}\t{doc_id}\t1" for doc_id in ids]
+        (titles / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _write_lines(
+        sentences / "corpus.jsonl",
+        (
+            {"_id": d.doc_id, "title": d.title, "text": d.text}
+            for d in sample
+            if not d.title or split_of[d.title] == "train"
+        ),
+    )
+    return len(by_title)
+
+
+def _write_lines(path: Path, records: Iterable[dict[str, str]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for record in records:
+            file.write(json.dumps(record) + "\n")
+
+
+def _hash(text: str) -> int:
+    return xxhash.xxh64_intdigest(text.encode("utf-8", "surrogatepass"))
