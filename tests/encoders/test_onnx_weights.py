@@ -57,7 +57,7 @@ def test_the_shipped_model_can_be_trained_further(tmp_path: Path) -> None:
     assert np.count_nonzero(wanted) > 100
     both = (found > 0) & (wanted > 0)  # the export has a head of 8 bits
     assert np.count_nonzero(both) > 0.95 * np.count_nonzero(wanted)
-    assert np.abs(found - wanted)[both].mean() < 0.02
+    assert np.abs(found - wanted)[both].mean() < 0.05
 
 
 def test_an_export_that_does_not_say_its_architecture_is_refused(
