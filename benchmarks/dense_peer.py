@@ -1,0 +1,97 @@
+r"""What dense search costs beside the default space: encoding, bytes, query time.
+
+A sentence-embedding model (all-MiniLM-L6-v2 is the one meant) encodes documents in batches, one
+per core, and questions one at a time on one thread; faiss answers with the exact inner product
+(``IndexFlatIP``), k=10, one thread. The vectors are those of ``--encoded`` documents, repeated to
+``--documents``: the time of an exact scan does not depend on what the vectors are.
+
+    python -m benchmarks.dense_peer --data ../shared/data --dense all-minilm-l6-v2 \\
+        -o benchmarks/results/dense_peer.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.default_space import evenly, read_documents
+from benchmarks.engine.statistics import latencies, per_query_medians
+from benchmarks.engine.texts import read_questions
+from benchmarks.reporting import markdown_table, write_result
+
+K = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the collections")
+    parser.add_argument("--dense", type=Path, required=True, help="directory of the model")
+    parser.add_argument("--documents", type=int, default=557_328)
+    parser.add_argument("--encoded", type=int, default=2000)
+    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--passes", type=int, default=3)
+    parser.add_argument("--max-length", type=int, default=256, help="tokens read of a document")
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+
+    import faiss
+    import torch
+
+    from encoders.training.dense_teacher import DenseTeacher
+
+    texts = [d.full_text() for d in evenly(list(read_documents(arguments.data)), arguments.encoded)]
+    questions = read_questions(arguments.data)["wiki"][: arguments.questions]
+    with tempfile.TemporaryDirectory() as cache:
+        model = DenseTeacher(arguments.dense, Path(cache), arguments.max_length)
+        torch.set_num_threads(os.cpu_count() or 1)
+        model.vectors(texts[:50])
+        started = time.perf_counter()
+        vectors = model.vectors(texts[50:]).astype(np.float32)
+        per_second = (len(texts) - 50) / (time.perf_counter() - started)
+        torch.set_num_threads(1)
+        faiss.omp_set_num_threads(1)
+        index = faiss.IndexFlatIP(vectors.shape[1])
+        for start in range(0, arguments.documents, len(vectors)):
+            index.add(vectors[: arguments.documents - start])
+        encoding: list[list[int]] = []
+        scanning: list[list[int]] = []
+        for number in range(arguments.passes):
+            encoding.append([])
+            scanning.append([])
+            for question in questions:
+                begin = time.perf_counter_ns()
+                # A space more than before: the model's own cache must not answer.
+                query = model.vectors([question + " " * (number + 1)]).astype(np.float32)
+                middle = time.perf_counter_ns()
+                index.search(query, K)
+                encoding[-1].append(middle - begin)
+                scanning[-1].append(time.perf_counter_ns() - middle)
+    found = {
+        "encoding the question": latencies(per_query_medians(encoding)),
+        "exact scan": latencies(per_query_medians(scanning)),
+    }
+    columns = list(next(iter(found.values())))
+    rows = [[name, *(f"{row[column]:,.0f}" for column in columns)] for name, row in found.items()]
+    print(
+        f"{index.ntotal:,} vectors of {vectors.shape[1]} dimensions, {per_second:.0f} documents/s"
+    )
+    print(markdown_table(["step", *columns], rows))
+    write_result(
+        arguments.output,
+        {
+            "documents": index.ntotal,
+            "documents_per_second": per_second,
+            "bytes_per_document": 4 * vectors.shape[1],
+            "faiss": faiss.__version__,
+            "latency": found,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
