@@ -115,11 +115,12 @@ def serve(
         raise click.ClickException(_one_line(error)) from error
 
     from api.server import run_server
-    from api.settings import ServeSettings, available_cpus
+    from api.settings import ServeSettings
+    from kernels.cpu.processors import usable_cpus
 
     settings = ServeSettings(
         api_keys=keys,
-        threads=threads or available_cpus(),
+        threads=threads or usable_cpus(),
         queue=queue,
         max_top_k=max_top_k,
         max_window=max(10_000, max_top_k),

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.auth import ApiKeys
-
-
-def available_cpus() -> int:
-    """Number of CPUs this process may use, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0)) or 1
-    return os.cpu_count() or 1
+from kernels.cpu.processors import usable_cpus
 
 
 class ServeSettings(BaseModel):
@@ -45,7 +37,7 @@ class ServeSettings(BaseModel):
     max_window: int = Field(default=10_000, ge=10)
     max_batch_queries: int = Field(default=1000, ge=1)
     max_batch_hits: int = Field(default=100_000, ge=1)
-    threads: int = Field(default_factory=available_cpus, ge=1, le=1024)
+    threads: int = Field(default_factory=usable_cpus, ge=1, le=1024)
     queue: int = Field(default=64, ge=0, le=4096)
     queue_seconds: float = Field(default=10.0, ge=0)
     refresh_seconds: float = Field(default=1.0, ge=0)

@@ -12,7 +12,6 @@ per core, and questions one at a time on one thread; faiss answers with the exac
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ from benchmarks.default_space import evenly, read_documents
 from benchmarks.engine.statistics import latencies, per_query_medians
 from benchmarks.engine.texts import read_questions
 from benchmarks.reporting import markdown_table, write_result
+from kernels.cpu.processors import usable_cpus
 
 K = 10
 
@@ -48,7 +48,7 @@ def main() -> None:
     questions = read_questions(arguments.data)["wiki"][: arguments.questions]
     with tempfile.TemporaryDirectory() as cache:
         model = DenseTeacher(arguments.dense, Path(cache), arguments.max_length)
-        torch.set_num_threads(os.cpu_count() or 1)
+        torch.set_num_threads(usable_cpus())
         model.vectors(texts[:50])
         started = time.perf_counter()
         vectors = model.vectors(texts[50:]).astype(np.float32)

@@ -25,6 +25,7 @@ from encoders.splade_base import (
     split_recorded,
 )
 from encoders.splade_options import SpladeOptions, read_options, split_argument
+from kernels.cpu.processors import usable_cpus
 
 BATCH_TOKENS = 512
 
@@ -146,9 +147,7 @@ def _available_threads() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return usable_cpus()
 
 
 def _session(path: Path, inputs: set[str], output: str) -> Any:

@@ -16,6 +16,7 @@ from encoders.base import Document, DocumentEncoder, EncoderSpec, QuerySide, Spa
 from encoders.errors import EncoderError
 from encoders.registry import create_encoder
 from encoders.splade_base import Batch, Row, SpladeBase, Workload
+from kernels.cpu.processors import usable_cpus
 
 BATCHES_PER_THREAD = 2
 """Batches that a process takes at a time, per thread: little waits when a build is broken off."""
@@ -55,7 +56,7 @@ class ParallelEncoder:
         self._before = encoder.workload
         self._making = (name, argument, dict(encoder.spec.parameters))
         self._workers = workers
-        self._threads = max(1, _processors() // workers)
+        self._threads = max(1, usable_cpus() // workers)
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> ParallelEncoder:
@@ -169,12 +170,6 @@ def _interrupts_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 _encoder: SpladeBase | EncoderError | None = None

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from kernels.cpu.processors import usable_cpus
+
 PACKAGES = (
     "winnow-search",
     "ir-measures",
@@ -61,13 +63,10 @@ def describe_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> Machine:
     instruction_set = next(
         (name for name, needed in _INSTRUCTION_SETS if needed <= flags), platform.machine()
     )
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
     return Machine(
         cpu=fields.get("model name") or platform.processor() or platform.machine(),
         instruction_set=instruction_set,
-        cores=cores,
+        cores=usable_cpus(),
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()}",
     )

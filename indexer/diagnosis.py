@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib.metadata import distributions, packages_distributions, version
 from pathlib import Path
 
+from kernels.cpu.processors import usable_cpus
+
 DISTRIBUTION = "winnow-search"
 TOP_LEVEL = ("indexer", "retriever", "encoders", "kernels", "api", "eval")
 OPTIONAL = {
@@ -34,7 +36,7 @@ def diagnose() -> list[Finding]:
     """Checks packages, clashes of names, the processor, the kernel cache and the default model."""
     findings = [
         Finding(True, f"python {platform.python_version()} at {sys.executable}"),
-        Finding(True, f"processor: {instruction_sets()}, {os.cpu_count()} cores"),
+        Finding(True, f"processor: {instruction_sets()}, {usable_cpus()} cores"),
         *_clashes(),
         _kernel_cache(),
         _shipped_model(),

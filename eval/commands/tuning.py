@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from kernels.cpu.processors import usable_cpus
 
 if TYPE_CHECKING:
     from eval.tune import Tuning
@@ -68,9 +69,7 @@ def tune(
     if force and not write:
         raise click.UsageError("--force belongs to --apply.")
     measures = parse_measures([measure_name])
-    protocol = TuningProtocol(
-        measures[0], ignore_identical_ids, threads or os.cpu_count() or 1, seed
-    )
+    protocol = TuningProtocol(measures[0], ignore_identical_ids, threads or usable_cpus(), seed)
 
     def progress(line: str) -> None:
         if not quiet:

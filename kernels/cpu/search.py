@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kernels.cpu.heap import LOWER
 from kernels.cpu.inversion import KTH_RANKS
 from kernels.cpu.layout import RARE, WindowedLayout
+from kernels.cpu.processors import usable_cpus
 from kernels.cpu.scoring import search_segment
 
 LARGEST_SCORE = 2**31 - 1
@@ -209,12 +210,12 @@ def _shares(
         return 1
     if (layout.directory[dimensions] == RARE).all():
         return 1
-    return min(threads, windows, os.cpu_count() or 1)
+    return min(threads, windows, usable_cpus())
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="search")
+    return ThreadPoolExecutor(usable_cpus(), thread_name_prefix="search")
 
 
 # A forked process has none of its parent's threads, and would wait for them forever.
