@@ -162,7 +162,7 @@ def build(engine: Engine, work: Path, request: Mapping[str, Any]) -> None:
 
 def _format_digest() -> str:
     """Changes when the files that decide what an index looks like do."""
-    searching = {"heap.py", "scoring.py", "vocabulary_head.py"}
-    files = [*(ROOT / "kernels" / "cpu").glob("*.py"), *(ROOT / "indexer" / "format").glob("*.py")]
-    content = [path.read_bytes() for path in sorted(files) if path.name not in searching]
+    kernels = [ROOT / "kernels" / "cpu" / f"{name}.py" for name in ("inversion", "layout")]
+    files = [*kernels, *(ROOT / "indexer" / "format").glob("*.py")]
+    content = [path.read_bytes() for path in sorted(files)]
     return hashlib.sha256(b"\0".join(content)).hexdigest()[:12]
