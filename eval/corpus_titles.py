@@ -14,8 +14,8 @@ TENTHS = ("dev", "check", *["train"] * 8)
 """Splits of the titles, by their hashes."""
 
 
-def write_titles(sample: Sequence[Document], titles: Path, sentences: Path) -> int:
-    """Writes a sample as collections to train on.
+def write_titles(sample: Sequence[Document], titles: Path, sentences: Path) -> None:
+    """Writes a sample as collections to train on; identifiers are positions in the sample.
 
     Args:
         sample: Documents.
@@ -23,36 +23,35 @@ def write_titles(sample: Sequence[Document], titles: Path, sentences: Path) -> i
             titles, in the splits ``train``, ``dev`` and ``check``.
         sentences: Folder of the documents that no query of ``dev`` and ``check`` asks for, titles
             included.
-
-    Returns:
-        How many different titles there are.
     """
-    by_title: dict[str, list[str]] = {}
-    for document in sample:
+    by_title: dict[str, list[int]] = {}
+    for number, document in enumerate(sample):
         if document.title:
-            by_title.setdefault(document.title, []).append(document.doc_id)
+            by_title.setdefault(document.title, []).append(number)
     split_of = {title: TENTHS[_hash(title) % len(TENTHS)] for title in by_title}
-    _write_lines(titles / "corpus.jsonl", ({"_id": d.doc_id, "text": d.text} for d in sample))
+    _write_lines(
+        titles / "corpus.jsonl",
+        ({"_id": str(number), "text": d.text} for number, d in enumerate(sample)),
+    )
     _write_lines(
         titles / "queries.jsonl",
-        ({"_id": ids[0], "text": title} for title, ids in by_title.items()),
+        ({"_id": str(numbers[0]), "text": title} for title, numbers in by_title.items()),
     )
     (titles / "qrels").mkdir(exist_ok=True)
     for split in dict.fromkeys(TENTHS):
         lines = ["query-id\tcorpus-id\tscore"]
-        for title, ids in by_title.items():
+        for title, numbers in by_title.items():
             if split_of[title] == split:
-                lines += [f"{ids[0]}\t{doc_id}\t1" for doc_id in ids]
+                lines += [f"{numbers[0]}\t{number}\t1" for number in numbers]
         (titles / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     _write_lines(
         sentences / "corpus.jsonl",
         (
-            {"_id": d.doc_id, "title": d.title, "text": d.text}
-            for d in sample
+            {"_id": str(number), "title": d.title, "text": d.text}
+            for number, d in enumerate(sample)
             if not d.title or split_of[d.title] == "train"
         ),
     )
-    return len(by_title)
 
 
 def _write_lines(path: Path, records: Iterable[dict[str, str]]) -> None:

@@ -23,7 +23,8 @@ from encoders.training.configuration import (
     TeacherSettings,
     TrainingConfig,
 )
-from encoders.training.loop import load_student, train
+from encoders.training.errors import TrainingError
+from encoders.training.loop import LOG, load_student, train
 from encoders.training.pool import prepare
 from encoders.training.selection import SELECTED, select
 from encoders.training.sources import Source
@@ -111,12 +112,17 @@ def train_on_corpus(
         raise TuningError(f"the index has no space {name!r}; it has {known}.")
     words, learned = _two_parts(name, snapshot.manifest.spaces[name])
     sample = sample_documents(snapshot, documents)
-    titles = write_titles(sample, output / _TITLES, output / _SENTENCES)
+    titles = len({document.title for document in sample if document.title})
     if titles < FEWEST_TITLES * len(TENTHS):
         raise TuningError(
             f"{index} has {titles} different titles of documents with a text; training needs "
             f"{FEWEST_TITLES * len(TENTHS)}. indexer adapt without --train needs fewer."
         )
+    if (output / LOG).exists() and not resume:
+        raise TrainingError(
+            f"{output} holds a run; go on with --resume, or give another directory."
+        )
+    write_titles(sample, output / _TITLES, output / _SENTENCES)
     present = learned.weight / words.weight
     initial, activation = _initial(learned, output)
     config = TrainingConfig(

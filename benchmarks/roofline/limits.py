@@ -69,7 +69,7 @@ def measure_budget_tail(collection: Collection) -> dict[str, Any]:
         for query in collection.queries:
             work = SearchWork()
             search_postings(postings, *query, k, work=work)
-            touched.append(work.postings)
+            touched.append(work.cost)
         times = microseconds(
             lambda query, k=k: search_postings(postings, *query, k), collection.queries, 3
         )

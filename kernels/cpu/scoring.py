@@ -166,8 +166,8 @@ def search_segment(  # type: ignore[no-untyped-def]
         partial: int32[W], scratch.
         keys: int64[min(2 * k, rows + 1)], filled with ``kernels.cpu.heap`` keys in no order; of
             the length ``rows + 1`` it never runs full.
-        work: int64[3], filled: windows visited, cost in postings (see
-            ``kernels.cpu.search.SearchWork``), candidates completed.
+        work: int64[4], filled: windows visited, postings, candidates completed, and what else it
+            took in the time of a posting; see ``kernels.cpu.search.SearchWork``.
 
     Returns:
         Number of rows found.
@@ -230,7 +230,7 @@ def search_segment(  # type: ignore[no-untyped-def]
         if bounds[window] <= floor:
             continue
         if (window_budget > 0 and work[0] >= window_budget) or (
-            posting_budget > 0 and work[1] >= posting_budget
+            posting_budget > 0 and work[1] + work[3] >= posting_budget
         ):
             break
         base = window << window_bits
@@ -252,7 +252,7 @@ def search_segment(  # type: ignore[no-untyped-def]
         if essential == terms:
             continue
         work[0] += 1
-        work[1] += VISIT_COST * terms
+        work[3] += VISIT_COST * terms
         visited = np.int64(0)
         present = 0
         scanned = False
@@ -290,14 +290,14 @@ def search_segment(  # type: ignore[no-untyped-def]
             )  # fmt: skip
             if len(alive) > 0 or rows < window_size:
                 count = keep_alive(excluding, rows, locals_, partial, count)
-        work[1] += CANDIDATE_COST * count
+        work[3] += CANDIDATE_COST * count
         work[2] += count
         count = complete(
             local_ids, impacts, columns, base, form, weight, first, last, bound, bound_below,
             later, floor, accumulator, locals_, partial, count, work,
         )  # fmt: skip
 
-        work[1] += HIT_COST * count
+        work[3] += HIT_COST * count
 
         # Candidates come in no order: one may tie with the worst kept row and precede it, so the
         # key decides; the floor rises when the window is done.

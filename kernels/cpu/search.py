@@ -43,7 +43,7 @@ class Approximation:
         clip: Bounds take no impact for more than this (1 to 255), so that rows with larger ones
             may be missed.
         window_budget: Most windows to visit, in descending order of bound; 0 for all.
-        posting_budget: Cost (``SearchWork.postings``) after which no further window is begun,
+        posting_budget: Cost (``SearchWork.cost``) after which no further window is begun,
             windows in descending order of bound; 0 for no end. A bound on the time of a query,
             to within the cost of one window of 8,192 rows per segment, which is always finished.
     """
@@ -77,7 +77,7 @@ class Approximation:
         return replace(
             self,
             window_budget=windows and max(1, math.ceil((windows - spent.windows) * fraction)),
-            posting_budget=postings and max(1, math.ceil((postings - spent.postings) * fraction)),
+            posting_budget=postings and max(1, math.ceil((postings - spent.cost) * fraction)),
         )
 
 
@@ -90,15 +90,22 @@ class SearchWork:
 
     Attributes:
         windows: Windows visited.
-        postings: Postings accumulated, and what else takes time in the same unit: a row of a
-            dense column counts as an eighth, a binary search as 32, a look-up by row as one, a
-            term in a visited window as 64, a candidate as 8, a row that is kept as 64.
+        postings: Postings accumulated, or looked up in the same time: a row of a dense column
+            counts as an eighth, a binary search as 32, a look-up by row as one.
         candidates: Rows that were completed by looking terms up.
+        overhead: What else takes time, in the same unit: a term in a visited window counts as
+            64, a candidate as 8, a row that is kept as 64.
     """
 
     windows: int = 0
     postings: int = 0
     candidates: int = 0
+    overhead: int = 0
+
+    @property
+    def cost(self) -> int:
+        """What a posting budget limits."""
+        return self.postings + self.overhead
 
 
 def search_postings(
@@ -154,7 +161,7 @@ def search_postings(
 
     def search(share: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         keys = np.empty(min(2 * k, row_count + 1), dtype=np.int64)
-        counts = np.empty(3, dtype=np.int64)
+        counts = np.empty(4, dtype=np.int64)
         found = search_segment(
             layout,
             dimensions,
@@ -185,6 +192,7 @@ def search_postings(
         work.windows += int(counts[0])
         work.postings += int(counts[1])
         work.candidates += int(counts[2])
+        work.overhead += int(counts[3])
     keys = np.sort(keys)[::-1][:k]
     rows = LOWER - (keys & LOWER)
     if row_of_arrival is not None and len(row_of_arrival) > 0:

@@ -20,6 +20,7 @@ import eval.corpus_training  # noqa: E402
 from encoders.base import Document  # noqa: E402
 from encoders.exported import is_exported, read_exported  # noqa: E402
 from encoders.onnx_export import export_encoder  # noqa: E402
+from encoders.training.errors import TrainingError  # noqa: E402
 from eval.commands.adapting import adapt  # noqa: E402
 from eval.corpus_titles import write_titles  # noqa: E402
 from eval.corpus_training import train_on_corpus  # noqa: E402
@@ -51,6 +52,8 @@ def test_a_model_is_kept_only_if_it_is_better(index: Path, tmp_path: Path) -> No
     assert found.base == "english-bm25"
     assert 30 < found.held_back.queries < 90  # about a tenth
     assert any("step 4" in line for line in lines)
+    with pytest.raises(TrainingError, match="--resume"):
+        train_on_corpus(index, tmp_path / "run", steps=4)
     if found.model is not None:
         assert found.held_back.difference > 0
         assert read_exported(found.model)[0].part_weight == found.part_weight
@@ -86,7 +89,7 @@ def test_titles_of_one_text_stand_on_one_side(tmp_path: Path) -> None:
         Document(f"d{number}", f"text {number}", title=f"title {number // 2}")
         for number in range(400)
     ]
-    assert write_titles(documents, tmp_path / "titles", tmp_path / "sentences") == 200
+    write_titles(documents, tmp_path / "titles", tmp_path / "sentences")
     asked = {}
     for split in ("train", "dev", "check"):
         lines = (tmp_path / "titles" / "qrels" / f"{split}.tsv").read_text().splitlines()[1:]
@@ -112,3 +115,4 @@ def test_too_few_titles_are_refused(write_masked_lm: Callable[..., Path], tmp_pa
     build(documents, tmp_path / "x.winnow", f"english-bm25 + splade:{checkpoint}")
     with pytest.raises(TuningError, match="1 different titles"):
         train_on_corpus(tmp_path / "x.winnow", tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -155,10 +155,10 @@ def test_a_budget_bounds_the_postings_that_are_touched():
     query = dict.fromkeys(range(40), 1)
     work, limited = SearchWork(), SearchWork()
     run_kernel(postings, query, 100, work=work)
-    budget = work.postings // 4
+    budget = work.cost // 4
     approximation = Approximation(posting_budget=budget)
     run_kernel(postings, query, 100, approximation=approximation, work=limited)
-    assert budget <= limited.postings <= budget + most_of_a_window(64, len(query))
+    assert budget <= limited.cost <= budget + most_of_a_window(64, len(query))
     assert limited.windows < work.windows
 
 
@@ -172,7 +172,7 @@ def test_a_budget_counts_look_ups_of_a_filter():
     limited = SearchWork()
     approximation = Approximation(posting_budget=8000)
     found = run_kernel(postings, query, 30, alive, approximation=approximation, work=limited)
-    assert 8000 <= limited.postings <= 8000 + most_of_a_window(64, len(query))
+    assert 8000 <= limited.cost <= 8000 + most_of_a_window(64, len(query))
     assert 0 < len(found) < 30
 
 
