@@ -98,7 +98,7 @@ def rank(
         )
         best = _best_per_document(passages) if snapshot.is_split else passages
         if len(best) >= k or exhausted or wanted == rows or approximation.is_budgeted:
-            return best.take(slice(k))
+            return best if len(best) <= k else best.take(slice(k))
         # Several passages of one document took each other's places: ask for more, unless that
         # would spend a budget again.
         wanted = min(2 * wanted, rows)

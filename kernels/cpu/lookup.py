@@ -25,12 +25,13 @@ def score_rows(
     """
     scores = np.zeros(len(rows), dtype=np.float64)
     if len(rows):
-        _add_scores(layout, dimensions, weights, rows, scores)
+        _add_scores(tuple(layout), dimensions, weights, rows, scores)
     return scores
 
 
 @njit(nogil=True, cache=True)
-def _add_scores(layout, dimensions, weights, rows, scores):  # type: ignore[no-untyped-def]
+def _add_scores(arrays, dimensions, weights, rows, scores):  # type: ignore[no-untyped-def]
+    layout = WindowedLayout(*arrays)
     local_ids = layout.local_ids
     impacts = layout.impacts
     rare_windows = layout.rare_windows

@@ -163,7 +163,7 @@ def search_postings(
         keys = np.empty(min(2 * k, row_count + 1), dtype=np.int64)
         counts = np.empty(4, dtype=np.int64)
         found = search_segment(
-            layout,
+            tuple(layout),
             dimensions,
             weights,
             alive,
