@@ -37,6 +37,7 @@ class SpacePartView:
         self._segments = [segment.spaces[space].parts[entry.name] for segment in segments]
         self._row_count = rows
         self._cache: dict[str | int, tuple[float, tuple[int, ...]]] = {}
+        self._texts: dict[int, str] = {}
         tokenizer_json = None
         if entry.query.tokenizer_file:
             tokenizer_json = (index / entry.query.tokenizer_file).read_bytes()
@@ -95,7 +96,9 @@ class SpacePartView:
         return result
 
     def _term(self, key: str | int, weight: float, dimensions: tuple[int, ...]) -> QueryTerm:
-        text = key if isinstance(key, str) else self.token(key)
+        text = key if isinstance(key, str) else self._texts.get(key)
+        if text is None:
+            text = self._texts[int(key)] = self.token(int(key))
         return QueryTerm(self.entry.name, text, weight, self.entry.scale, dimensions)
 
     def token(self, dimension: int) -> str:

@@ -56,9 +56,10 @@ class DenseTeacher:
         self, texts: Sequence[str], progress: Progress = lambda line: None
     ) -> NDArray[np.float16]:
         """float16[n, d] of norm 1."""
-        return cached_vectors(self._cache, self.fingerprint, texts, self._encode, progress)
+        return cached_vectors(self._cache, self.fingerprint, texts, self.encode, progress)
 
-    def _encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        """The same, computed whatever the cache holds."""
         import torch
 
         first, last = (self._tokenizer.id(token) or 0 for token in ("[CLS]", "[SEP]"))

@@ -270,7 +270,7 @@ def search_segment(  # type: ignore[no-untyped-def]
             count = take_alive(excluding, locals_, partial)
             work[1] += np.int64(COLUMN_COST * rows)
         else:
-            scanned |= present > 1 and visited > SCANNED_SHARE * window_size
+            scanned |= bool(present > 1 and visited > SCANNED_SHARE * window_size)
             # Optional terms with not many more postings are accumulated as well: what they add
             # lets most rows be told from candidates at once. Those below `later` wait.
             later = essential
