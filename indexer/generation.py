@@ -118,6 +118,7 @@ class GenerationWriter:
             rejects_file=rejects.path if rejects.counts else None,
             parts=parts,
             size_bytes=sum(entry.size for entry in manifest.all_files().values()),
+            segments=len(manifest.segments),
             replaced=len(self.replaced),
             seconds={
                 "encode": read - started,

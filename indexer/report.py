@@ -168,6 +168,7 @@ class BuildReport:
         rejects_file: JSON lines with file, line and reason of each rejected record.
         parts: Numbers per part.
         size_bytes: Size of the whole index.
+        segments: Segments that the index has now.
         seconds: Wall-clock time by stage.
         warnings: What a user should know.
     """
@@ -183,6 +184,7 @@ class BuildReport:
     rejects_file: Path | None
     parts: tuple[PartReport, ...]
     size_bytes: int
+    segments: int = 1
     seconds: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     replaced: int = 0
@@ -225,5 +227,10 @@ class BuildReport:
         if self.rejected_count:
             lines.append(f"  {self.rejected_count:,} records rejected, see {self.rejects_file}")
             lines += [f"    {count:,} x {reason}" for reason, count in self.rejected.items()]
+        if self.segments > 1:
+            lines.append(
+                f"  {self.segments:,} segments; searches are faster in one: "
+                f"indexer merge {self.index}"
+            )
         lines += [f"  warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)

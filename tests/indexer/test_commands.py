@@ -14,8 +14,11 @@ from pathlib import Path
 import click
 import pytest
 
+from encoders.base import Document
+from indexer.builder import build
 from indexer.cli import cli
 from indexer.format.manifest import read_manifest
+from indexer.settings import BuildSettings
 from indexer.verification import verify
 from retriever.searcher import open_index
 
@@ -325,3 +328,13 @@ class TestFailures:
         monkeypatch.setenv("WINNOW_DEBUG", "1")
         with pytest.raises(KeyError):
             indexer("fail", "key")
+
+
+def test_a_build_of_several_segments_tells_of_merging(tmp_path: Path) -> None:
+    documents = [Document(str(number), f"text {number}") for number in range(2100)]
+    for most, told in ((1000, True), (5000, False)):
+        settings = BuildSettings(segment_rows=most)
+        output = tmp_path / f"{most}.winnow"
+        report = build(documents, output, encoder="plain-bm25", settings=settings)
+        assert report.segments == (3 if told else 1)
+        assert (f"indexer merge {output}" in report.render()) == told
