@@ -85,8 +85,7 @@ class QueryTerm(NamedTuple):
     dimensions: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class IntegerQuery:
+class IntegerQuery(NamedTuple):
     """Query terms with integer weights.
 
     Attributes:

@@ -139,7 +139,7 @@ def _rank_passages(
             scores,
             segment.ordinals[doc_nums],
             arrivals.astype(np.int64, copy=False),
-            np.full(len(rows), number),
+            np.full(len(rows), number) if number else np.zeros(len(rows), dtype=np.int64),
             rows,
             doc_nums.astype(np.int64, copy=False),
         )

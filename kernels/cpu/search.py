@@ -23,9 +23,17 @@ from kernels.cpu.scoring import search_segment
 LARGEST_SCORE = 2**31 - 1
 """No score may exceed it: the sum of a query's weights times 255 has to stay within."""
 
-_scratch = threading.local()
-
 _Scratch = tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.int32]]
+
+
+class _ScratchMemory(threading.local):
+    """Scratch memory of a thread, by the size of windows."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[int, _Scratch] = {}
+
+
+_scratch = _ScratchMemory()
 
 
 class WindowedPostings(Protocol):
@@ -193,7 +201,8 @@ def search_postings(
         work.postings += int(counts[1])
         work.candidates += int(counts[2])
         work.overhead += int(counts[3])
-    keys = np.sort(keys)[::-1][:k]
+    keys.sort()
+    keys = keys[::-1][:k]
     rows = LOWER - (keys & LOWER)
     if row_of_arrival is not None and len(row_of_arrival) > 0:
         rows = row_of_arrival[rows].astype(np.int64)
@@ -233,10 +242,9 @@ if hasattr(os, "register_at_fork"):
 
 def _scratch_arrays(window_bits: int) -> _Scratch:
     """This thread's accumulators, which the kernel leaves all zeros, and room for candidates."""
-    key = f"window_{window_bits}"
-    if not hasattr(_scratch, key):
+    found = _scratch.arrays.get(window_bits)
+    if found is None:
         size = 1 << window_bits
-        arrays = (np.zeros(size, np.int32), np.empty(size, np.uint32), np.empty(size, np.int32))
-        setattr(_scratch, key, arrays)
-    found: _Scratch = getattr(_scratch, key)
+        found = (np.zeros(size, np.int32), np.empty(size, np.uint32), np.empty(size, np.int32))
+        _scratch.arrays[window_bits] = found
     return found
