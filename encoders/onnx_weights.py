@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +91,17 @@ def restore_checkpoint(export: Path, output: Path) -> ExportedEncoder:
                     "from the checkpoint that it was exported from."
                 )
             parameter.copy_(torch.from_numpy(value.astype(np.float32)))
-    output.mkdir(parents=True)
-    tensors = {name: tensor.contiguous() for name, tensor in model.named_parameters()}
-    save_file(tensors, output / WEIGHTS, metadata={"format": "pt"})
-    (output / "config.json").write_text(json.dumps(architecture, indent=1) + "\n")
-    (output / "tokenizer.json").write_bytes((export / TOKENIZER).read_bytes())
-    if QUERY_FACTORS in config.files:
-        (output / QUERY_FACTORS).write_bytes((export / QUERY_FACTORS).read_bytes())
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as name:
+        work = Path(name) / "checkpoint"  # whole, or not at all
+        work.mkdir()
+        tensors = {name: tensor.contiguous() for name, tensor in model.named_parameters()}
+        save_file(tensors, work / WEIGHTS, metadata={"format": "pt"})
+        (work / "config.json").write_text(json.dumps(architecture, indent=1) + "\n")
+        (work / "tokenizer.json").write_bytes((export / TOKENIZER).read_bytes())
+        if QUERY_FACTORS in config.files:
+            (work / QUERY_FACTORS).write_bytes((export / QUERY_FACTORS).read_bytes())
+        work.rename(output)
     return config
 
 

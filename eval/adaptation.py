@@ -9,8 +9,9 @@ weights are tuned there.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import xxhash
@@ -18,6 +19,7 @@ import xxhash
 from encoders.base import Document
 from encoders.expression import PartExpression
 from encoders.registry import create_encoder
+from eval.corpus_titles import by_title
 from eval.datasets.beir import Dataset
 from eval.errors import TuningError
 from eval.tune import Progress, Tuning, TuningProtocol, tune
@@ -78,12 +80,12 @@ def adapt_weights(
         EncoderError: An encoder of the index cannot be loaded.
     """
     snapshot = open_snapshot(index)
-    name = space or snapshot.manifest.default_space
-    if name not in snapshot.manifest.spaces:
-        known = ", ".join(map(repr, snapshot.manifest.spaces))
-        raise TuningError(f"the index has no space {name!r}; it has {known}.")
+    name = named_space(snapshot, space)
     sample = sample_documents(snapshot, documents)
-    titled = _by_title(sample, queries)
+    titled = [
+        ([sample[number].doc_id for number in numbers], title)
+        for title, numbers in islice(by_title(sample).items(), queries)
+    ]
     if len(titled) < FEWEST_TITLES:
         raise TuningError(
             f"{index} has {len(titled)} different titles of documents with a text; at least "
@@ -94,8 +96,8 @@ def adapt_weights(
         name=snapshot.index.name,
         path=index,
         split="titles",
-        queries={doc_ids[0]: title for title, doc_ids in titled.items()},
-        qrels={doc_ids[0]: dict.fromkeys(doc_ids, 1) for doc_ids in titled.values()},
+        queries={doc_ids[0]: title for doc_ids, title in titled},
+        qrels={doc_ids[0]: dict.fromkeys(doc_ids, 1) for doc_ids, _ in titled},
     )
     # A query has the id of a document that it should find.
     protocol = protocol or TuningProtocol(ignore_identical_ids=False)
@@ -118,6 +120,19 @@ def adapt_weights(
     return Adaptation(tuning, len(sample), len(titled), applied)
 
 
+def named_space(snapshot: Snapshot, name: str | None) -> str:
+    """A space of the index: that of the name, or the default one.
+
+    Raises:
+        TuningError: There is none of this name.
+    """
+    name = name or snapshot.manifest.default_space
+    if name not in snapshot.manifest.spaces:
+        known = ", ".join(map(repr, snapshot.manifest.spaces))
+        raise TuningError(f"the index has no space {name!r}; it has {known}.")
+    return name
+
+
 def sample_documents(snapshot: Snapshot, count: int) -> list[Document]:
     """At most ``count`` live documents with a text, in the order of the hashes of their ids."""
     places = sorted(_places(snapshot))
@@ -130,15 +145,6 @@ def sample_documents(snapshot: Snapshot, count: int) -> list[Document]:
         if text.strip():
             title = segment.documents.title(doc_num)
             found.append(Document(segment.doc_ids[doc_num], text, title=title.strip()))
-    return found
-
-
-def _by_title(documents: Sequence[Document], most: int) -> dict[str, list[str]]:
-    """Identifiers of the documents of each title: parts of one text may share theirs."""
-    found: dict[str, list[str]] = {}
-    for document in documents:
-        if document.title and (document.title in found or len(found) < most):
-            found.setdefault(document.title, []).append(document.doc_id)
     return found
 
 

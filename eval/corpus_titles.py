@@ -14,6 +14,19 @@ TENTHS = ("dev", "check", *["train"] * 8)
 """Splits of the titles, by their hashes."""
 
 
+def by_title(documents: Sequence[Document]) -> dict[str, list[int]]:
+    """Positions of the documents of each title: parts of one text may share theirs.
+
+    >>> by_title([Document("a", "x", title="T"), Document("b", "y"), Document("c", "z", title="T")])
+    {'T': [0, 2]}
+    """
+    found: dict[str, list[int]] = {}
+    for number, document in enumerate(documents):
+        if document.title:
+            found.setdefault(document.title, []).append(number)
+    return found
+
+
 def write_titles(sample: Sequence[Document], titles: Path, sentences: Path) -> None:
     """Writes a sample as collections to train on; identifiers are positions in the sample.
 
@@ -24,23 +37,20 @@ def write_titles(sample: Sequence[Document], titles: Path, sentences: Path) -> N
         sentences: Folder of the documents that no query of ``dev`` and ``check`` asks for, titles
             included.
     """
-    by_title: dict[str, list[int]] = {}
-    for number, document in enumerate(sample):
-        if document.title:
-            by_title.setdefault(document.title, []).append(number)
-    split_of = {title: TENTHS[_hash(title) % len(TENTHS)] for title in by_title}
+    titled = by_title(sample)
+    split_of = {title: TENTHS[_hash(title) % len(TENTHS)] for title in titled}
     _write_lines(
         titles / "corpus.jsonl",
         ({"_id": str(number), "text": d.text} for number, d in enumerate(sample)),
     )
     _write_lines(
         titles / "queries.jsonl",
-        ({"_id": str(numbers[0]), "text": title} for title, numbers in by_title.items()),
+        ({"_id": str(numbers[0]), "text": title} for title, numbers in titled.items()),
     )
     (titles / "qrels").mkdir(exist_ok=True)
     for split in dict.fromkeys(TENTHS):
         lines = ["query-id\tcorpus-id\tscore"]
-        for title, numbers in by_title.items():
+        for title, numbers in titled.items():
             if split_of[title] == split:
                 lines += [f"{numbers[0]}\t{number}\t1" for number in numbers]
         (titles / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -15,6 +15,7 @@ from encoders.checkpoint import Activation
 from encoders.exported import is_exported, read_exported
 from encoders.onnx_export import export_encoder
 from encoders.onnx_weights import restore_checkpoint
+from encoders.pruning import Pruning
 from encoders.splade_options import SpladeOptions, split_argument
 from encoders.training.configuration import (
     LossSettings,
@@ -29,9 +30,9 @@ from encoders.training.pool import prepare
 from encoders.training.selection import SELECTED, select
 from encoders.training.sources import Source
 from encoders.training.student import Student
-from eval.adaptation import FEWEST_TITLES, sample_documents
+from eval.adaptation import FEWEST_TITLES, named_space, sample_documents
 from eval.compare import Comparison, Pair, compare
-from eval.corpus_titles import TENTHS, write_titles
+from eval.corpus_titles import TENTHS, by_title, write_titles
 from eval.development import MEASURE, DevSets
 from eval.errors import TuningError
 from eval.mining import NegativeMiner
@@ -106,13 +107,10 @@ def train_on_corpus(
         EncoderError: The part's encoder cannot be loaded or restored.
     """
     snapshot = open_snapshot(index)
-    name = space or snapshot.manifest.default_space
-    if name not in snapshot.manifest.spaces:
-        known = ", ".join(map(repr, snapshot.manifest.spaces))
-        raise TuningError(f"the index has no space {name!r}; it has {known}.")
+    name = named_space(snapshot, space)
     words, learned = _two_parts(name, snapshot.manifest.spaces[name])
     sample = sample_documents(snapshot, documents)
-    titles = len({document.title for document in sample if document.title})
+    titles = len(by_title(sample))
     if titles < FEWEST_TITLES * len(TENTHS):
         raise TuningError(
             f"{index} has {titles} different titles of documents with a text; training needs "
@@ -167,7 +165,9 @@ def train_on_corpus(
             output / SELECTED,
             model,
             options=SpladeOptions(
-                max_length=learned.encoder.max_length, activation=config.activation
+                max_length=learned.encoder.max_length,
+                activation=config.activation,
+                prune=Pruning.parse(str(learned.encoder.parameters.get("prune", "none"))),
             ),
             precision="int8",
             part_weight=weight,

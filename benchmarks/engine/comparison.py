@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from benchmarks.engine.child import Child, Engine, EngineError, build
 from benchmarks.engine.lucene import LuceneNotFoundError
 from benchmarks.engine.oracle import Oracle
 from benchmarks.engine.statistics import bootstrap_ratio, latencies, per_query_medians
+from kernels.cpu.processors import usable_cpus
 from retriever.query import QueryTerm, integer_query
 
 COMPARED = 1_000
@@ -142,7 +142,7 @@ def _measure(
         for runs, (child, cell) in zip(passes, cells, strict=True):
             runs.append(child.ask("pass", cell=cell, k=k)["times"])
         print(f"{folder.name}, k = {k}: pass {number} of {plan.passes}", flush=True)
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cpus()
     medians = [per_query_medians(runs) for runs in passes]
     ours = {
         child.cells[cell]["boundary"]: times

@@ -20,6 +20,8 @@ import eval.corpus_training  # noqa: E402
 from encoders.base import Document  # noqa: E402
 from encoders.exported import is_exported, read_exported  # noqa: E402
 from encoders.onnx_export import export_encoder  # noqa: E402
+from encoders.pruning import Pruning  # noqa: E402
+from encoders.splade_options import SpladeOptions  # noqa: E402
 from encoders.training.errors import TrainingError  # noqa: E402
 from eval.commands.adapting import adapt  # noqa: E402
 from eval.corpus_titles import write_titles  # noqa: E402
@@ -34,7 +36,8 @@ WORDS = ["planet", "weather", "rain", "york", "query", "table", "sparse", "dense
 def index(tmp_path_factory: pytest.TempPathFactory, write_masked_lm: Callable[..., Path]) -> Path:
     """600 documents of different titles, encoded by an export of a small random model."""
     folder = tmp_path_factory.mktemp("corpus")
-    export_encoder(write_masked_lm(folder / "checkpoint"), folder / "export", part_weight=0.5)
+    options = SpladeOptions(max_length=24, prune=Pruning.parse("max_ratio:0.05"))
+    export_encoder(write_masked_lm(folder / "checkpoint"), folder / "export", options=options)
     rng = np.random.default_rng(1)
     documents = []
     for number in range(600):
@@ -79,6 +82,9 @@ def test_the_titles_that_were_held_back_decide(
     result = CliRunner().invoke(adapt, [str(index), "--train", str(run), "--steps", "2", "--json"])
     assert result.exit_code == 0, result.output
     assert is_exported(run / "model") == (difference > 0)
+    if difference > 0:
+        config = read_exported(run / "model")[0]
+        assert (config.max_length, config.prune) == (24, "max_ratio:0.05")  # the index's own
     answer = json.loads(result.stdout)
     assert answer["model"] == (str(run / "model") if difference > 0 else None)
     assert answer["held_back"]["difference"] == difference
