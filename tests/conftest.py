@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import string
 import subprocess
 import sys
@@ -49,6 +50,12 @@ MAX_LENGTH = 24
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
 WriteModel = Callable[..., Path]
+
+
+def pytest_configure() -> None:
+    """Undoes an ignored Ctrl-C, which a shell's background jobs start with and pass on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
