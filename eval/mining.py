@@ -44,7 +44,10 @@ class NegativeMiner:
         self._dense = None
         if teachers.dense is not None:
             self._dense = DenseTeacher(
-                teachers.dense, teachers.cache / "dense", teachers.max_length
+                teachers.dense,
+                teachers.cache / "dense",
+                teachers.max_length,
+                config.precision,
             )
 
     def __call__(self, source: Source, examples: Examples) -> NDArray[np.int32]:

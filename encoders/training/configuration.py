@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -12,6 +12,8 @@ from encoders.checkpoint import Activation
 from encoders.training.errors import TrainingError
 from encoders.training.regularisers import Regulariser
 from encoders.training.sources import Source
+
+Precision = Literal["float32", "bfloat16"]
 
 
 class _Settings(BaseModel):
@@ -63,6 +65,8 @@ class SparsitySettings(_Settings):
         warm_up: Share of the steps in which the weight grows quadratically.
         mask_rows_up_to: Active dimensions up to which a row is not penalised; 0 for all rows.
         random_dimensions: Columns per step in which the penalty is estimated.
+        target_dims: Mean active dimensions of a document to hold: once warmed up, the weight
+            grows while rows have more and falls while they have fewer. 0 keeps the weight.
     """
 
     regulariser: Regulariser = "flops"
@@ -70,6 +74,7 @@ class SparsitySettings(_Settings):
     warm_up: float = Field(default=0.33, ge=0, le=1)
     mask_rows_up_to: int = Field(default=0, ge=0)
     random_dimensions: int = Field(default=1024, ge=1)
+    target_dims: float = Field(default=0.0, ge=0)
 
 
 class ScheduleSettings(_Settings):
@@ -141,6 +146,10 @@ class TrainingConfig(_Settings):
         max_length: Tokens of a document, special ones included.
         seed: Of everything random.
         threads: Of torch.
+        loaders: Processes that draw batches and look up the teachers' scores ahead of the
+            network; 0 does it in between. A GPU needs several, or it waits.
+        precision: Of the products of the network and of the dense teacher's; weights and the
+            head stay float32. On a CPU ``bfloat16`` is fast with AVX512-BF16 or AMX, slow without.
         log_every: Steps between lines of the log.
         save_every: Steps between checkpoints to resume from.
         evaluate_every: Steps between evaluations on the dev sets; 0 for none.
@@ -164,6 +173,8 @@ class TrainingConfig(_Settings):
     max_length: int = Field(default=128, ge=8, le=512)
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=1, ge=1)
+    loaders: int = Field(default=0, ge=0)
+    precision: Precision = "float32"
     log_every: int = Field(default=20, ge=1)
     save_every: int = Field(default=100, ge=1)
     evaluate_every: int = Field(default=0, ge=0)

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from encoders.checkpoint import Pooling
-from encoders.training.batches import draw
 from encoders.training.cache import Progress
+from encoders.training.candidates import Candidates, CandidateSteps
 from encoders.training.configuration import TrainingConfig
 from encoders.training.document_frequency import DocumentFrequency
 from encoders.training.errors import TrainingError
@@ -29,6 +28,9 @@ BEST = "best"
 LATEST = "latest"
 
 _FADE_EVERY = 100
+_CORRECTION = 0.005
+"""Of the penalty's weight in one step, as an exponent of the rows' excess of dimensions: rows of
+twice the target double it in 200 steps."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def train(
 def load_student(config: TrainingConfig) -> Student:
     """The network to start from."""
     pooling = None if config.activation is None else Pooling("max", config.activation)
-    return Student(config.initial, pooling)
+    return Student(config.initial, pooling, config.precision)
 
 
 def initial_state(config: TrainingConfig, student: Student) -> State:
@@ -142,6 +144,8 @@ class _Run:
         self._evaluate = evaluate
         self._progress = progress
         self._objective = Objective(config, state.student)
+        allowed = state.student.allowed_ids()
+        self._steps = CandidateSteps(config, pool, allowed).from_step(state.step)
         self._sums: list[dict[str, float]] = []
         self._started = time.monotonic()
 
@@ -150,8 +154,8 @@ class _Run:
         steps = config.schedule.steps
         if state.step == 0:
             self._measure()
-        while state.step < steps:
-            self._sums.append(self._step())
+        for batches in self._steps:
+            self._sums.append(self._step(batches))
             state.step += 1
             if state.step % _FADE_EVERY == 0:
                 state.frequencies.fade()
@@ -165,26 +169,27 @@ class _Run:
                 state.save(config.output / FILE, config)
                 state.student.save(config.output / LATEST)
 
-    def _step(self) -> dict[str, float]:
+    def _step(self, batches: Sequence[Candidates]) -> dict[str, float]:
         config, state = self._config, self._state
         schedule, step = config.schedule, state.step
         for group in state.optimizer.param_groups:
             group["lr"] = group["peak"] * _linear(step, schedule.steps, schedule.warm_up)
         warm_up = int(config.sparsity.warm_up * schedule.steps)
         penalty_weight = config.sparsity.weight * quadratic_warm_up(step, warm_up)
-        rng = np.random.default_rng((config.seed, step, 1))
+        penalty_weight *= state.penalty_factor
         state.optimizer.zero_grad()
         parts: list[dict[str, float]] = []
-        for batch in draw(self._pool, schedule, config.seed, step):
-            found = self._objective.losses(
-                batch, state.scoring, state.frequencies, penalty_weight, rng
-            )
+        for batch in batches:
+            found = self._objective.losses(batch, state.scoring, state.frequencies, penalty_weight)
             (found.total / schedule.accumulate).backward()
             parts.append({"loss": found.total.item(), **found.parts})
         means = _means(parts)
         state.guard.check(step, means["loss"], means["dims"])
         torch.nn.utils.clip_grad_norm_(state.student.parameters(), schedule.clip)
         state.optimizer.step()
+        if config.sparsity.target_dims and step >= warm_up:
+            dims = max(1.0, sum(state.guard.recent) / len(state.guard.recent))
+            state.penalty_factor *= (dims / config.sparsity.target_dims) ** _CORRECTION
         return means
 
     def _log_steps(self) -> None:
@@ -195,6 +200,7 @@ class _Run:
             "step": state.step,
             **means,
             "part_weight": round(state.scoring.part_weight, 4),
+            "penalty_factor": round(state.penalty_factor, 4),
             "temperature": round(state.scoring.log_temperature.exp().item(), 4),
             "learning_rate": state.optimizer.param_groups[0]["lr"],
             "seconds": round(time.monotonic() - self._started, 1),

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-_BLOCK_TOKENS = 1024
+_BLOCK_TOKENS = {False: 1 << 10, True: 1 << 15}
+"""Whose logits exist at a time, by whether they are on a GPU."""
 
 
 class MaxLogits(torch.autograd.Function):  # type: ignore[misc]
@@ -22,7 +23,7 @@ class MaxLogits(torch.autograd.Function):  # type: ignore[misc]
     def forward(ctx: Any, states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """float32[B, C] from float32[B, L, d] and float32[C, d]."""
         batch, length, _ = states.shape
-        rows = max(1, _BLOCK_TOKENS // length)
+        rows = max(1, _BLOCK_TOKENS[states.is_cuda] // length)
         values = states.new_empty(batch, len(weight))
         tokens = torch.empty(batch, len(weight), dtype=torch.int64, device=states.device)
         for start in range(0, batch, rows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from encoders.training import losses, regularisers
-from encoders.training.batches import Batch
+from encoders.training.candidates import Candidates
 from encoders.training.configuration import TrainingConfig
 from encoders.training.document_frequency import DocumentFrequency
 from encoders.training.student import Student
-from encoders.training.vocabulary import SampledVocabulary, sample_vocabulary
+from encoders.training.vocabulary import SampledVocabulary
 
-_CHUNK = 64
+_CHUNK = {False: 64, True: 192}
+"""Documents that go through the network together, by whether it is on a GPU."""
 
 
 class Scoring(torch.nn.Module):  # type: ignore[misc]
@@ -60,62 +62,52 @@ class Objective:
     def __init__(self, config: TrainingConfig, student: Student) -> None:
         self._config = config
         self._student = student
-        everything = np.arange(student.vocabulary, dtype=np.int64)
-        self._allowed = np.setdiff1d(everything, student.special_ids)
+        self._allowed = student.allowed_ids()
 
     def losses(
         self,
-        batch: Batch,
+        candidates: Candidates,
         scoring: Scoring,
         frequencies: DocumentFrequency,
         penalty_weight: float,
-        rng: np.random.Generator,
     ) -> Losses:
         """Losses of one micro-batch; ``frequencies`` learns from it which entries are active."""
-        config, source = self._config, batch.source
-        query_rows = source.query_weights[batch.queries]
-        vocabulary = sample_vocabulary(
-            np.unique(query_rows.indices).astype(np.int64),
-            self._allowed,
-            config.sparsity.random_dimensions,
-            rng,
-        )
+        vocabulary = candidates.vocabulary
         columns = torch.from_numpy(vocabulary.columns).to(self._student.device)
-        weights = self._weights(batch, columns)
+        weights = self._weights(candidates.documents, columns)
         first = vocabulary.query_count
-        queries = self._tensor(query_rows[:, vocabulary.columns[:first]].toarray())
+        queries = self._tensor(candidates.queries)
         queries = queries * self._student.log_query_factor[columns[:first]].exp()
         learned = queries @ weights[:, :first].T
         base = torch.zeros_like(learned)
-        if config.beside_base:
-            base = self._tensor(source.base.of(batch.queries, batch.documents))
+        if candidates.base is not None:
+            base = self._tensor(candidates.base)
         student = scoring(base, learned)
-        total, parts = self._ranking(batch, student)
-        penalty, sizes = self._penalty(source.idf, vocabulary, weights, frequencies)
+        total, parts = self._ranking(candidates, student)
+        penalty, sizes = self._penalty(candidates.idf, vocabulary, weights, frequencies)
         return Losses(total + penalty_weight * penalty, parts | sizes)
 
-    def _weights(self, batch: Batch, columns: torch.Tensor) -> torch.Tensor:
+    def _weights(
+        self, documents: Sequence[NDArray[np.int32]], columns: torch.Tensor
+    ) -> torch.Tensor:
         """float32[D, C], computed in chunks of documents of similar length."""
-        documents = [batch.source.documents[number] for number in batch.documents]
         order = sorted(range(len(documents)), key=lambda i: len(documents[i]))
         head = self._student.head(columns)
+        size = _CHUNK[self._student.device.type == "cuda"]
         pieces = [
-            self._student.weights([documents[i] for i in order[start : start + _CHUNK]], head)
-            for start in range(0, len(order), _CHUNK)
+            self._student.weights([documents[i] for i in order[start : start + size]], head)
+            for start in range(0, len(order), size)
         ]
-        return torch.cat(pieces)[torch.tensor(order).argsort()]
+        return torch.cat(pieces)[torch.tensor(order).argsort().to(head.weight.device)]
 
     def _ranking(
-        self, batch: Batch, student: torch.Tensor
+        self, candidates: Candidates, student: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
         settings, teaching = self._config.loss, self._config.teachers
-        scores = {
-            name: self._tensor(teacher.of(batch.queries, batch.documents))
-            for name, teacher in batch.source.teachers.items()
-        }
+        scores = {name: self._tensor(values) for name, values in candidates.teachers.items()}
         teacher = losses.ensemble(scores, teaching.groups, teaching.scale)
-        positive = torch.from_numpy(batch.positive).to(student.device)
-        relevant = torch.from_numpy(batch.relevant).to(student.device)
+        positive = torch.from_numpy(candidates.positive).to(student.device)
+        relevant = torch.from_numpy(candidates.relevant).to(student.device)
         weighed: list[tuple[str, float, torch.Tensor]] = []
         if settings.kl:
             weighed.append(("kl", settings.kl, losses.kl_distillation(student, teacher)))

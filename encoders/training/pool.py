@@ -64,7 +64,7 @@ def prepare(
         TrainingError: A source gives nothing.
         EncoderError: A teacher cannot be loaded.
     """
-    teachers = Teachers(config.teachers)
+    teachers = Teachers(config.teachers, config.precision)
     pool = []
     for source in config.sources:
         if source.weight:

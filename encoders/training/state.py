@@ -18,7 +18,7 @@ from encoders.training.student import Student
 
 FILE = "state.pt"
 
-_NOT_DECISIVE = {"output", "threads", "log_every", "save_every", "evaluate_every"}
+_NOT_DECISIVE = {"output", "threads", "loaders", "log_every", "save_every", "evaluate_every"}
 _AT_THE_END = {"interpolations", "dev_part_weights", "dev", "dev_max_length"}
 
 
@@ -32,6 +32,7 @@ class State:
         optimizer: AdamW with its moments.
         frequencies: Document frequencies seen so far.
         guard: With the last steps' dimensions.
+        penalty_factor: What ``sparsity.target_dims`` has made of the penalty's weight.
         step: Steps done.
         best: Best mean over the dev sets, and the step that gave it.
     """
@@ -41,6 +42,7 @@ class State:
     optimizer: torch.optim.Optimizer
     frequencies: DocumentFrequency
     guard: CollapseGuard
+    penalty_factor: float = 1.0
     step: int = 0
     best: tuple[float, int] = (float("-inf"), 0)
 
@@ -54,6 +56,7 @@ class State:
             "active": torch.from_numpy(self.frequencies.active),
             "seen": torch.from_numpy(self.frequencies.seen),
             "recent": list(self.guard.recent),
+            "penalty_factor": self.penalty_factor,
             "step": self.step,
             "best": list(self.best),
         }
@@ -88,6 +91,7 @@ class State:
         self.frequencies.active[:] = content["active"].numpy()
         self.frequencies.seen[:] = content["seen"].numpy()
         self.guard.recent.extend(content["recent"])
+        self.penalty_factor = content["penalty_factor"]
         self.step = content["step"]
         self.best = (content["best"][0], int(content["best"][1]))
 

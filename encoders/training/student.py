@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +18,11 @@ from encoders.checkpoint_tokenizer import read_tokenizer_json
 from encoders.masked_lm import load_masked_language_model
 from encoders.query.tokenizer import WordPieceTokenizer
 from encoders.query_factors import QUERY_FACTORS, read_query_factors
+from encoders.training.configuration import Precision
 from encoders.training.errors import TrainingError
 from encoders.training.max_logits import MaxLogits
 
-_ENCODE_BATCH_TOKENS = 2048
+_ENCODE_BATCH_TOKENS = {False: 1 << 11, True: 1 << 15}
 _COLUMNS = 1024
 
 
@@ -43,8 +44,18 @@ class Student(torch.nn.Module):  # type: ignore[misc]
             unless the query table is trained too (Li-LSR, arXiv 2505.01452).
     """
 
-    def __init__(self, directory: Path, pooling: Pooling | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        pooling: Pooling | None = None,
+        precision: Precision = "float32",
+    ) -> None:
         """Loads a checkpoint of any layout of ``encoders.checkpoint``; no dropout is applied.
+
+        Args:
+            directory: The checkpoint. It goes to the GPU if there is one.
+            pooling: In place of the checkpoint's own.
+            precision: Of the network's products; the head's are float32.
 
         Raises:
             CheckpointError: The checkpoint is not valid.
@@ -52,6 +63,7 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         """
         super().__init__()
         checkpoint = read_checkpoint(directory)
+        self._precision = getattr(torch, precision)
         self.pooling = pooling or checkpoint.pooling
         if self.pooling.strategy != "max":
             raise TrainingError(f"{directory} pools by sums; only maximum pooling is trained.")
@@ -59,6 +71,9 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         self._config = checkpoint.config
         model = load_masked_language_model(checkpoint.config, weight_files(self._directory))
         self.body = model.body
+        if not torch.cuda.is_available():
+            # At the length of a passage torch's fused kernel for CPUs takes twice as long backward.
+            self.body.config._attn_implementation = "eager"
         self.weight = _own_parameter(self.body, model.weight)
         self.bias = _own_parameter(self.body, model.bias)
         self.log_query_factor = torch.nn.Parameter(torch.zeros_like(self.bias))
@@ -80,6 +95,10 @@ class Student(torch.nn.Module):  # type: ignore[misc]
     def device(self) -> torch.device:
         """Where the parameters live."""
         return self.weight.device
+
+    def allowed_ids(self) -> NDArray[np.int64]:
+        """Entries that may get a weight, ascending."""
+        return np.setdiff1d(np.arange(self.vocabulary, dtype=np.int64), self.special_ids)
 
     def tables_and_layers(self) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
         """Tables with a row per vocabulary entry, and all else but the query factors."""
@@ -134,14 +153,14 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         while start < len(order):
             end = start + 1
             while end < len(order) and (
-                (end + 1 - start) * len(documents[order[end]]) <= _ENCODE_BATCH_TOKENS
+                (end + 1 - start) * len(documents[order[end]])
+                <= _ENCODE_BATCH_TOKENS[self.device.type == "cuda"]
             ):
                 end += 1
             numbers = np.array(order[start:end])
             with torch.inference_mode():
-                weights = self._in_blocks([documents[i] for i in numbers], columns)
-            rows, places = np.nonzero(weights)
-            found.append((numbers[rows], columns[places], weights[rows, places]))
+                for rows, dims, values in self._in_blocks([documents[i] for i in numbers], columns):
+                    found.append((numbers[rows], dims, values))
             start = end
         rows, dims, values = (np.concatenate(part) for part in zip(*found, strict=True))
         shape = (len(documents), self.vocabulary)
@@ -149,15 +168,15 @@ class Student(torch.nn.Module):  # type: ignore[misc]
 
     def _in_blocks(
         self, documents: Sequence[NDArray[np.int32]], columns: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
+        """Rows, columns and values of the entries above 0, block by block of the columns."""
         states = self._states(documents)
-        result = np.empty((len(documents), len(columns)), np.float32)
         for start in range(0, len(columns), _COLUMNS):
             block = torch.from_numpy(columns[start : start + _COLUMNS]).to(self.device)
-            result[:, start : start + len(block)] = (
-                self._pool(states, self.head(block)).cpu().numpy()
-            )
-        return result
+            weights = self._pool(states, self.head(block))
+            rows, places = weights.nonzero(as_tuple=True)
+            found = (rows, block[places], weights[rows, places])
+            yield tuple(part.cpu().numpy() for part in found)
 
     def _states(self, documents: Sequence[NDArray[np.int32]]) -> torch.Tensor:
         """float32[B, L, d]; a padded position repeats the first token, so no maximum changes."""
@@ -167,7 +186,9 @@ class Student(torch.nn.Module):  # type: ignore[misc]
             row[: len(ids)] = ids
         inside = torch.arange(padded.shape[1])[None] < lengths[:, None]
         ids, inside = torch.from_numpy(padded).to(self.device), inside.to(self.device)
-        states = self.body(input_ids=ids, attention_mask=inside.long()).logits
+        reduced = self._precision != torch.float32
+        with torch.autocast(self.device.type, self._precision, enabled=reduced):
+            states = self.body(input_ids=ids, attention_mask=inside.long()).logits.float()
         return torch.where(inside[:, :, None], states, states[:, :1])
 
     def logits(self, documents: Sequence[NDArray[np.int32]], head: Head) -> torch.Tensor:

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from encoders.checkpoint_files import content_hash
 from encoders.training.cache import Progress
-from encoders.training.configuration import TeacherSettings
+from encoders.training.configuration import Precision, TeacherSettings
 from encoders.training.dense_teacher import DenseTeacher
 from encoders.training.lexical import QueryWeights, Scores
 from encoders.training.sources import Examples
@@ -23,8 +23,8 @@ from encoders.training.student import Student
 class Teachers:
     """The teachers of one training run, by name: ``lexical``, ``dense``, ``sparse``."""
 
-    def __init__(self, settings: TeacherSettings) -> None:
-        """Loads those that the settings name.
+    def __init__(self, settings: TeacherSettings, precision: Precision = "float32") -> None:
+        """Loads those that the settings name, the dense one to compute in ``precision``.
 
         Raises:
             EncoderError: A teacher cannot be loaded.
@@ -33,7 +33,7 @@ class Teachers:
         self._dense = self._sparse = None
         if settings.dense is not None:
             cache = settings.cache / "dense"
-            self._dense = DenseTeacher(settings.dense, cache, settings.max_length)
+            self._dense = DenseTeacher(settings.dense, cache, settings.max_length, precision)
         if settings.sparse is not None:
             self._sparse = SparseTeacher(
                 settings.sparse, settings.cache / "sparse", settings.max_length

@@ -58,7 +58,7 @@ def test_training_lowers_the_loss(settings: dict[str, Any], regulariser: str) ->
 
 def test_a_stopped_run_resumes_to_the_same_curve(settings: dict[str, Any], tmp_path: Path) -> None:
     settings["schedule"] |= {"accumulate": 2, "query_table_learning_rate": 1e-2}
-    settings["sparsity"] |= {"regulariser": "df-flops"}
+    settings["sparsity"] |= {"regulariser": "df-flops", "target_dims": 3}
     whole = TrainingConfig(**settings)
     pool = prepared(whole)
     train(whole, pool)
@@ -79,6 +79,40 @@ def test_a_stopped_run_resumes_to_the_same_curve(settings: dict[str, Any], tmp_p
     ours, theirs = (Student(config.output / "latest") for config in (stopped, whole))
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_the_penalty_holds_a_number_of_dimensions(settings: dict[str, Any], tmp_path: Path) -> None:
+    def factors(target: float) -> list[float]:
+        sparsity = settings["sparsity"] | {"target_dims": target, "warm_up": 0.5}
+        output = tmp_path / f"target-{target}"
+        config = TrainingConfig(**settings | {"sparsity": sparsity, "output": output})
+        train(config, prepared(config))
+        return [line["penalty_factor"] for line in read_log(output) if "loss" in line]
+
+    assert factors(0) == [1.0] * 6
+    growing, falling = factors(1), factors(500)
+    assert growing[:3] == falling[:3] == [1.0] * 3  # not before it is warm
+    assert (np.diff(growing[2:]) > 0).all()
+    assert (np.diff(falling[2:]) < 0).all()
+
+
+def test_loaders_change_nothing(settings: dict[str, Any], tmp_path: Path) -> None:
+    config = TrainingConfig(**settings)
+    pool = prepared(config)
+    train(config, pool)
+    ahead = config.model_copy(update={"loaders": 2, "output": tmp_path / "ahead"})
+    train(ahead, pool)
+    assert curve(ahead.output) == curve(config.output)
+
+
+def test_half_precision_trains_as_well(settings: dict[str, Any], tmp_path: Path) -> None:
+    config = TrainingConfig(**settings)
+    reduced = config.model_copy(update={"precision": "bfloat16", "output": tmp_path / "bf16"})
+    train(config, prepared(config))
+    state = train(reduced, prepared(reduced))
+    assert all(parameter.dtype == torch.float32 for parameter in state.student.parameters())
+    assert curve(reduced.output) != curve(config.output)
+    np.testing.assert_allclose(curve(reduced.output), curve(config.output), rtol=0.1)
 
 
 @pytest.mark.parametrize("beside_base", [True, False])
