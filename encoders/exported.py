@@ -4,7 +4,8 @@
     :class:`ExportedEncoder`: settings, and the hash of every other file.
 ``body.onnx``
     The network up to the vocabulary projection: ``input_ids`` and ``attention_mask`` int64[B, L]
-    to ``hidden`` float32[B, L, d].
+    to ``hidden`` float32[B, L, d]. Where word embeddings are the rows of the projection, the input
+    is ``inputs_embeds`` float32[B, L, d] in place of ``input_ids``.
 ``head.safetensors``
     ``weight`` float32[V, d] and ``bias`` float32[V]; or ``weight`` int8 within -63 to 63, whose
     row v stands for ``scale[v] * weight[v]``. Seven bits, because the 8-bit products of
@@ -19,6 +20,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +55,8 @@ class ExportedEncoder(BaseModel):
         format: Says what the file is.
         format_version: Version of the directory's layout.
         precision: Of the vocabulary head: ``float32`` or ``int8``.
+        word_embeddings: Where they are: in ``body.onnx``, or, as the rows of the vocabulary
+            projection, in ``head.safetensors``.
         vocabulary: V, rows of the vocabulary projection.
         hidden_size: d.
         activation: As in ``encoders.checkpoint.Pooling``.
@@ -76,6 +80,7 @@ class ExportedEncoder(BaseModel):
     format: Literal["winnow-encoder"] = "winnow-encoder"
     format_version: Literal[2] = 2
     precision: Precision
+    word_embeddings: Literal["body", "head"] = "body"
     vocabulary: int = Field(ge=1)
     hidden_size: int = Field(ge=1)
     activation: Activation
@@ -172,6 +177,19 @@ def read_head(directory: Path, config: ExportedEncoder) -> dict[str, NDArray[Any
     if quantised and not (tensors["scale"] > 0).all():
         raise CheckpointError(f"{path}: a scale is not above 0; export the checkpoint again.")
     return tensors
+
+
+def head_rows(head: Mapping[str, NDArray[Any]], ids: Any) -> NDArray[np.float32]:
+    """float32[*ids.shape, d], rows of the projection that ``read_head`` gives.
+
+    >>> head = {"weight": np.array([[1, 2], [3, 4]], np.int8), "scale": np.array([1, 0.5])}
+    >>> head_rows(head, np.array([1])).tolist()
+    [[1.5, 2.0]]
+    """
+    rows: NDArray[np.float32] = head["weight"][ids].astype(np.float32)
+    if "scale" in head:
+        rows *= head["scale"][ids][..., None].astype(np.float32)
+    return rows
 
 
 def _check_files(directory: Path, config: ExportedEncoder) -> None:

@@ -16,7 +16,7 @@ from encoders.base import EncoderSpec
 from encoders.checkpoint_files import content_hash
 from encoders.cpu_head import CpuVocabularyHead
 from encoders.errors import CheckpointError, EncoderError
-from encoders.exported import BODY, REQUIRED, TOKENIZER, read_exported, read_head
+from encoders.exported import BODY, REQUIRED, TOKENIZER, head_rows, read_exported, read_head
 from encoders.splade_base import (
     Batch,
     Row,
@@ -77,9 +77,11 @@ class OnnxSpladeEncoder(SpladeBase):
             [checkpoint.document_prompt.encode()],
         )
         self._threads = threads or _available_threads()
-        self._body = _session(directory / BODY, {"input_ids", "attention_mask"}, "hidden")
         self._settle_vocabulary(self._config.vocabulary)
         head = read_head(directory, self._config)
+        self._embeddings = head if self._config.word_embeddings == "head" else None
+        words = "input_ids" if self._embeddings is None else "inputs_embeds"
+        self._body = _session(directory / BODY, {words, "attention_mask"}, "hidden")
         self._head = CpuVocabularyHead(
             head["weight"], head["bias"], self.pooling, head.get("scale")
         )
@@ -110,7 +112,10 @@ class OnnxSpladeEncoder(SpladeBase):
         inside = np.arange(lengths.max())[None] < lengths[:, None]
         padded = np.full(inside.shape, self._config.padding_id, dtype=np.int64)
         padded[inside] = np.concatenate([np.asarray(row, dtype=np.int64) for row in ids])
-        feeds = {"input_ids": padded, "attention_mask": inside.astype(np.int64)}
+        words: dict[str, Any] = {"input_ids": padded}
+        if self._embeddings is not None:
+            words = {"inputs_embeds": head_rows(self._embeddings, padded)}
+        feeds = {**words, "attention_mask": inside.astype(np.int64)}
         [hidden] = self._body.run(["hidden"], feeds)
         if hidden.shape != (*inside.shape, self._config.hidden_size):
             raise CheckpointError(

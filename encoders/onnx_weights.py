@@ -19,9 +19,11 @@ from encoders.exported import (
     QUERY_TOKENIZER,
     TOKENIZER,
     ExportedEncoder,
+    head_rows,
     read_exported,
     read_head,
 )
+from encoders.onnx_quantisation import stored_layers
 from encoders.query_factors import QUERY_FACTORS
 
 _PREFIX = "body."
@@ -30,9 +32,9 @@ _PREFIX = "body."
 def restore_checkpoint(export: Path, output: Path) -> ExportedEncoder:
     """Writes a masked-LM checkpoint with the weights of an exported encoder.
 
-    The network is what was exported. An ``int8`` export has its word embeddings in half precision
-    and a vocabulary head of 8 bits: a head that is tied to the embeddings is restored from these,
-    another one from its 8 bits.
+    The network is what was exported. An ``int8`` export has matrices and a vocabulary head of 8
+    bits. Word embeddings are those rows, or of half precision in the body; a head that is tied to
+    the latter is restored from these, another one from its 8 bits.
 
     Args:
         export: Directory of an exported encoder.
@@ -71,7 +73,9 @@ def restore_checkpoint(export: Path, output: Path) -> ExportedEncoder:
     head = _head(export, config)
     architecture = dict(config.architecture)
     model = masked_language_model(architecture)
-    if not np.allclose(_embeddings(model, stored), head["weight"], atol=_tolerance(head)):
+    if config.word_embeddings == "head":
+        stored[_embeddings_name(model)] = head["weight"]
+    elif not np.allclose(_embeddings(model, stored), head["weight"], atol=_tolerance(head)):
         architecture["tie_word_embeddings"] = False
         model = masked_language_model(architecture)
     decoder = model.get_output_embeddings()
@@ -115,6 +119,7 @@ def _network_tensors(network: Any) -> dict[str, NDArray[Any]]:
 
     graph = network.graph
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    values |= stored_layers(network)
     for node in graph.node:
         if node.op_type == "Identity" and node.input[0] in values:
             values[node.output[0]] = values[node.input[0]]
@@ -138,11 +143,8 @@ def _network_tensors(network: Any) -> dict[str, NDArray[Any]]:
 
 
 def _head(export: Path, config: ExportedEncoder) -> dict[str, NDArray[np.float32]]:
-    tensors = read_head(export, config)
-    weight = tensors["weight"].astype(np.float32)
-    if "scale" in tensors:
-        weight *= tensors["scale"][:, None]
-    return {"weight": weight, "bias": tensors["bias"]}
+    head = read_head(export, config)
+    return {"weight": head_rows(head, slice(None)), "bias": head["bias"]}
 
 
 def _tolerance(head: dict[str, NDArray[np.float32]]) -> float:
@@ -150,9 +152,14 @@ def _tolerance(head: dict[str, NDArray[np.float32]]) -> float:
     return float(np.abs(head["weight"]).max()) / 100
 
 
-def _embeddings(model: Any, stored: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+def _embeddings_name(model: Any) -> str:
     table = model.get_input_embeddings().weight
-    name = next(name for name, parameter in model.named_parameters() if parameter is table)
+    names = (name for name, parameter in model.named_parameters() if parameter is table)
+    return str(next(names))
+
+
+def _embeddings(model: Any, stored: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+    name = _embeddings_name(model)
     if name not in stored:
         raise CheckpointError(f"the exported network has no {name!r}.")
     return stored[name].astype(np.float32)

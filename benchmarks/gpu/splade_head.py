@@ -56,20 +56,26 @@ def main() -> None:
         return
     result: dict[str, Any] = {"environment": environment()}
     print("  ".join(f"{name} {value}" for name, value in result["environment"].items()))
-    if arguments.tune:
-        result["tiles"] = part("Tiles", lambda: tiles(arguments.quick))
-    else:
-        result["checks"] = part("Checks", lambda: checks(arguments.interpret, arguments.quick))
-        if not arguments.interpret:
-            result["timings"] = part("Head", lambda: timings(arguments.quick))
-            count = arguments.documents or (512 if arguments.quick else 4096)
-            result["encoding"] = part("Encoding", lambda: encoding(count))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for name, run in chosen(arguments).items():
+        result[name] = part(name.capitalize(), run)
+        if arguments.json is not None:  # After each part: the next may be cut off.
+            arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     sys.exit(
         any("failed" in outcome for outcome in result.values())
         or not all(row["passed"] for row in result.get("checks", {}).get("rows", []))
     )
+
+
+def chosen(arguments: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
+    """The parts to run, by name."""
+    quick = arguments.quick
+    if arguments.tune:
+        return {"tiles": lambda: tiles(quick)}
+    parts = {"checks": lambda: checks(arguments.interpret, quick)}
+    if not arguments.interpret:
+        documents = arguments.documents or (512 if quick else 4096)
+        parts |= {"head": lambda: timings(quick), "encoding": lambda: encoding(documents)}
+    return parts
 
 
 def environment() -> dict[str, str]:

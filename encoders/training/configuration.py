@@ -148,8 +148,9 @@ class TrainingConfig(_Settings):
         threads: Of torch.
         loaders: Processes that draw batches and look up the teachers' scores ahead of the
             network; 0 does it in between. A GPU needs several, or it waits.
-        precision: Of the products of the network and of the dense teacher's; weights and the
-            head stay float32. On a CPU ``bfloat16`` is fast with AVX512-BF16 or AMX, slow without.
+        precision: Of the products of networks, the teachers' included; weights, and the head
+            that is trained, stay float32. On a CPU ``bfloat16`` is fast with AVX512-BF16 or AMX
+            and slow without.
         log_every: Steps between lines of the log.
         save_every: Steps between checkpoints to resume from.
         evaluate_every: Steps between evaluations on the dev sets; 0 for none.

@@ -28,7 +28,7 @@ class MaxLogits(torch.autograd.Function):  # type: ignore[misc]
         tokens = torch.empty(batch, len(weight), dtype=torch.int64, device=states.device)
         for start in range(0, batch, rows):
             block = slice(start, start + rows)
-            torch.max(states[block] @ weight.T, dim=1, out=(values[block], tokens[block]))
+            values[block], tokens[block] = torch.max(states[block] @ weight.T, dim=1)
         ctx.save_for_backward(states, weight, tokens)
         return values
 

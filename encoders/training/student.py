@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +55,7 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         Args:
             directory: The checkpoint. It goes to the GPU if there is one.
             pooling: In place of the checkpoint's own.
-            precision: Of the network's products; the head's are float32.
+            precision: Of the network's products; those of the head are float32 in training.
 
         Raises:
             CheckpointError: The checkpoint is not valid.
@@ -158,25 +158,27 @@ class Student(torch.nn.Module):  # type: ignore[misc]
             ):
                 end += 1
             numbers = np.array(order[start:end])
-            with torch.inference_mode():
-                for rows, dims, values in self._in_blocks([documents[i] for i in numbers], columns):
-                    found.append((numbers[rows], dims, values))
+            with torch.inference_mode(), self._reduced():
+                rows, dims, values = self._active([documents[i] for i in numbers], columns)
+            found.append((numbers[rows], dims, values))
             start = end
         rows, dims, values = (np.concatenate(part) for part in zip(*found, strict=True))
         shape = (len(documents), self.vocabulary)
         return sparse.csr_matrix((values, (rows, dims)), shape=shape)
 
-    def _in_blocks(
+    def _active(
         self, documents: Sequence[NDArray[np.int32]], columns: NDArray[np.int64]
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
-        """Rows, columns and values of the entries above 0, block by block of the columns."""
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Rows, columns and values of the entries above 0."""
         states = self._states(documents)
-        for start in range(0, len(columns), _COLUMNS):
-            block = torch.from_numpy(columns[start : start + _COLUMNS]).to(self.device)
-            weights = self._pool(states, self.head(block))
-            rows, places = weights.nonzero(as_tuple=True)
-            found = (rows, block[places], weights[rows, places])
-            yield tuple(part.cpu().numpy() for part in found)
+        wanted = torch.from_numpy(columns).to(self.device)
+        blocks = [self._pool(states, self.head(block)) for block in wanted.split(_COLUMNS)]
+        # All blocks first: small arrays that are kept between the large ones of every block
+        # would leave holes in the heap that no block fits into.
+        weights = torch.cat(blocks, dim=1)
+        rows, places = weights.nonzero(as_tuple=True)
+        values = weights[rows, places]
+        return rows.cpu().numpy(), columns[places.cpu().numpy()], values.cpu().numpy()
 
     def _states(self, documents: Sequence[NDArray[np.int32]]) -> torch.Tensor:
         """float32[B, L, d]; a padded position repeats the first token, so no maximum changes."""
@@ -186,10 +188,13 @@ class Student(torch.nn.Module):  # type: ignore[misc]
             row[: len(ids)] = ids
         inside = torch.arange(padded.shape[1])[None] < lengths[:, None]
         ids, inside = torch.from_numpy(padded).to(self.device), inside.to(self.device)
-        reduced = self._precision != torch.float32
-        with torch.autocast(self.device.type, self._precision, enabled=reduced):
+        with self._reduced():
             states = self.body(input_ids=ids, attention_mask=inside.long()).logits.float()
         return torch.where(inside[:, :, None], states, states[:, :1])
+
+    def _reduced(self) -> torch.autocast:
+        reduced = self._precision != torch.float32
+        return torch.autocast(self.device.type, self._precision, enabled=reduced)
 
     def logits(self, documents: Sequence[NDArray[np.int32]], head: Head) -> torch.Tensor:
         """float32[len(documents), C], the maximum over tokens before the activation."""

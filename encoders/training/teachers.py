@@ -24,7 +24,7 @@ class Teachers:
     """The teachers of one training run, by name: ``lexical``, ``dense``, ``sparse``."""
 
     def __init__(self, settings: TeacherSettings, precision: Precision = "float32") -> None:
-        """Loads those that the settings name, the dense one to compute in ``precision``.
+        """Loads those that the settings name, to compute in ``precision``.
 
         Raises:
             EncoderError: A teacher cannot be loaded.
@@ -36,7 +36,7 @@ class Teachers:
             self._dense = DenseTeacher(settings.dense, cache, settings.max_length, precision)
         if settings.sparse is not None:
             self._sparse = SparseTeacher(
-                settings.sparse, settings.cache / "sparse", settings.max_length
+                settings.sparse, settings.cache / "sparse", settings.max_length, precision
             )
 
     def scores(
@@ -86,13 +86,20 @@ class SparseTeacher:
     The other dimensions cannot score, and there are several times as many of them.
     """
 
-    def __init__(self, directory: Path, cache: Path, max_length: int = 128) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        cache: Path,
+        max_length: int = 128,
+        precision: Precision = "float32",
+    ) -> None:
         """Loads a checkpoint of any layout of ``encoders.checkpoint``."""
-        self._model = Student(directory)
+        self._model = Student(directory, precision=precision)
         self._cache = cache
         self._max_length = max_length
         files = [*sorted(directory.rglob("*.safetensors")), directory / "config.json"]
-        self._fingerprint = f"{content_hash(files, ())} {max_length}"
+        reduced = "" if precision == "float32" else f" {precision}"
+        self._fingerprint = f"{content_hash(files, ())} {max_length}{reduced}"
 
     def rows(
         self,

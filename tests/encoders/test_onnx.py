@@ -132,6 +132,26 @@ def test_int8_is_close_and_deterministic(checkpoint, exported, tmp_path):
     np.testing.assert_array_equal(rows.weights, eight.encode_documents(DOCUMENTS).weights)
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("is_tied", [True, False])
+def test_every_matrix_is_stored_once_and_as_small_as_said(
+    write_masked_lm, tmp_path, precision, is_tied
+):
+    import onnx
+
+    checkpoint = write_masked_lm(tmp_path / "c", tie_word_embeddings=is_tied)
+    config = export_encoder(checkpoint, tmp_path / "out", precision=precision)
+    graph = onnx.load(str(tmp_path / "out" / "body.onnx")).graph
+    sizes = {tuple(t.dims): t.data_type for t in graph.initializer if len(t.dims) == 2}
+    embeddings = sizes.pop((config.vocabulary, config.hidden_size), None)
+    types = onnx.TensorProto
+    assert (embeddings is None) == is_tied
+    if not is_tied:
+        assert embeddings == (types.FLOAT if precision == "float32" else types.FLOAT16)
+    matrix = types.FLOAT if precision == "float32" else types.INT8
+    assert sizes[config.hidden_size, config.hidden_size] == matrix
+
+
 def test_threads_and_batches(exported):
     one = OnnxSpladeEncoder(exported, threads=1).encode_documents(DOCUMENTS * 3)
     many = OnnxSpladeEncoder(exported, threads=3).encode_documents(DOCUMENTS * 3)

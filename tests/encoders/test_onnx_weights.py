@@ -50,6 +50,25 @@ def test_the_rows_are_those_of_the_checkpoint(
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("is_tied", [True, False])
+def test_eight_bits_are_restored_as_they_were_computed(
+    is_tied: bool, write_masked_lm: Callable[..., Path], tmp_path: Path
+) -> None:
+    checkpoint = write_masked_lm(tmp_path / "c", tie_word_embeddings=is_tied)
+    config = export_encoder(checkpoint, tmp_path / "export", precision="int8")
+    assert config.word_embeddings == ("head" if is_tied else "body")
+    restore_checkpoint(tmp_path / "export", tmp_path / "restored")
+    found, wanted = dense_rows(tmp_path / "restored"), dense_rows(tmp_path / "export")
+    assert np.count_nonzero(wanted) > 20
+    # What is left is the 8-bit rounding of states in the exported head.
+    assert np.abs(found - wanted).mean() < 0.01 * wanted[wanted > 0].mean()
+    [again] = {
+        export_encoder(tmp_path / "restored", tmp_path / "again", precision="int8").files[name]
+        for name in ("head.safetensors",)
+    }
+    assert again == config.files["head.safetensors"]
+
+
 def test_the_shipped_model_can_be_trained_further(tmp_path: Path) -> None:
     config = restore_checkpoint(SHIPPED_MODEL, tmp_path / "restored")
     assert config.activation == "relu"
