@@ -21,6 +21,8 @@ Engines that are not installed are left out, and the reason is told. Each is loo
 interpreter of its variable: WINNOW_LUCENE_PYTHON (pyserini; or WINNOW_LUCENE_JAR), and
 WINNOW_PISA_PYTHON (pyterrier-pisa, tbb==2020.3.254), WINNOW_SPLADE_INDEX_PYTHON,
 WINNOW_SEISMIC_PYTHON (pyseismic-lsr), WINNOW_BMP_PYTHON, each with numpy beside it.
+
+``--instructions avx2`` runs all of them without AVX-512 on a machine that has it.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from typing import Any
 from benchmarks.engine.across import Medians, across_table, ratios_across
 from benchmarks.engine.child import ENGINES
 from benchmarks.engine.comparison import Plan, compare
+from benchmarks.engine.instructions import LIMITS, limit_instructions
 from benchmarks.engine.learned import STANDARD, TAIL
 from benchmarks.engine.preparation import NAMES, prepare
 from benchmarks.engine.tables import latency_table, size_table
@@ -57,6 +60,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=0, help="records, evenly spread")
     parser.add_argument("--window", type=int, default=0, help="cut records into runs of words")
     parser.add_argument("--build-only", action="store_true")
+    parser.add_argument("--instructions", choices=LIMITS, help="hold all engines to these")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     plan = Plan(
@@ -66,6 +70,8 @@ def main() -> None:
         arguments.queries or (TAIL if arguments.tail else STANDARD),
         arguments.passes,
     )
+    if arguments.instructions:
+        limit_instructions(arguments.instructions)
     print(f"machine: {machine_and_versions()}", flush=True)
     results: dict[str, Any] = {}
     medians: dict[str, Medians] = {}
