@@ -43,6 +43,7 @@ from unittest.mock import patch
 
 from benchmarks.engine.texts import read_questions, read_texts, standard_questions
 from benchmarks.engine.winnow_index import PreparedRows
+from benchmarks.reporting import write_result
 from encoders.base import Document
 from encoders.expression import PartExpression
 from indexer.builder import build_index, delete_documents
@@ -226,14 +227,13 @@ def main() -> None:
         found.append(answer)
         print(*asdict(answer).values(), sep="\t", flush=True)
     different = differing(found)
-    if options.output:
-        content = {
-            "documents": len(documents),
-            "questions": len(questions),
-            "different": different,
-            "answers": [asdict(answer) for answer in found],
-        }
-        options.output.write_text(json.dumps(content, indent=1) + "\n")
+    content = {
+        "documents": len(documents),
+        "questions": len(questions),
+        "different": different,
+        "answers": [asdict(answer) for answer in found],
+    }
+    write_result(options.output, content)
     groups = {f"{answer.space}, {answer.group}" for answer in found}
     print(f"{len(found)} configurations, {len(groups)} groups; different: {different or 'none'}")
     sys.exit(1 if different else 0)
