@@ -36,16 +36,20 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
+from scipy.sparse import csr_matrix
+
 from benchmarks.engine.texts import read_questions, read_texts, standard_questions
 from benchmarks.engine.winnow_index import PreparedRows
 from benchmarks.reporting import write_result
-from encoders.base import Document
+from encoders.base import Document, SparseRows
 from encoders.expression import PartExpression
+from encoders.query.tokenizer import WordPieceTokenizer
 from indexer.builder import build_index, delete_documents
 from indexer.corpus.records import CorpusRecord
 from indexer.format import postings
@@ -80,6 +84,28 @@ WAYS = (
     ("best first", 2, False),
 )
 """Path, threads, and whether the index is memory-mapped."""
+
+
+class CountedRows(PreparedRows):
+    """Prepared rows whose counts are those of the tokenizer, as an encoder's have to be.
+
+    A deletion takes from the document frequencies what the tokenizer finds in the stored text.
+    """
+
+    def count_tokens(self, documents: Sequence[Document]) -> SparseRows:
+        """Counts of the tokens that a query could have."""
+        tokenizer = WordPieceTokenizer(self.query_side().tokenizer_json or b"")
+        special = set(tokenizer.special_ids)
+        rows = tokenizer.ids_batch([document.full_text() for document in documents])
+        plain = [[number for number in row if number not in special] for row in rows]
+        indptr = np.cumsum([0, *map(len, plain)])
+        ids = np.fromiter(chain.from_iterable(plain), dtype=np.int64)
+        shape = (len(plain), tokenizer.vocab_size)
+        counts = csr_matrix((np.ones(len(ids), np.float32), ids, indptr), shape)
+        counts.sum_duplicates()
+        return SparseRows(
+            counts.indptr.astype(np.int64), counts.indices.astype(np.uint32), counts.data
+        )
 
 
 @dataclass(frozen=True)
@@ -215,7 +241,7 @@ def main() -> None:
     if options.vectors:
         described = json.loads((options.vectors / "description.json").read_text())
         count = min(count, described["documents"])
-        encoder = PreparedRows(options.vectors, described["dimensions"])
+        encoder = CountedRows(options.vectors, described["dimensions"])
         spaces["learned"] = (SpacePart(PartExpression(1.0, "prepared"), encoder),)
     documents = [
         Document(str(number), text, "", {"number": number})

@@ -6,12 +6,22 @@ import random
 
 import numpy as np
 
-from benchmarks.engine.invariance import FORMS, WAYS, answers, build_layouts, differing
+from benchmarks.engine.datasets import write_vectors
+from benchmarks.engine.invariance import (
+    FORMS,
+    WAYS,
+    CountedRows,
+    answers,
+    build_layouts,
+    differing,
+)
+from benchmarks.engine.preparation import word_tokenizer
 from encoders.base import Document
+from encoders.expression import PartExpression
 from indexer import generation
 from indexer.format.manifest import read_manifest
 from indexer.format.segment import Segment
-from indexer.spaces import create_spaces
+from indexer.spaces import SpacePart, create_spaces
 from kernels.cpu.layout import RARE
 
 
@@ -42,6 +52,30 @@ def test_answers_do_not_depend_on_the_layout(tmp_path, monkeypatch):
         "windows": {"windows"},
         "columns": {"windows", "column"},
     }
+
+
+def test_prepared_rows_do_not_depend_on_the_layout_after_deletions(tmp_path, monkeypatch):
+    """The set's own counts are of other tokens than the stored text's, as with another analyzer."""
+    rng = np.random.default_rng(5)
+    words = [f"w{number}" for number in range(40)]
+    texts = [" ".join(rng.choice(words, 6)) for _ in range(256)]
+    start = np.arange(257) * 3
+    dimensions = np.sort(rng.permuted(np.tile(np.arange(40), (256, 1)), axis=1)[:, :3], axis=1)
+    rows = (start, dimensions.ravel().astype(np.uint32), rng.integers(1, 255, 768).astype(np.uint8))
+    counts = (start, rows[1], np.ones(768, np.float32))
+    write_vectors(tmp_path / "set", rows, counts, word_tokenizer(words), {"standard": ["w0"]})
+    encoder = CountedRows(tmp_path / "set", 45)
+    assert encoder.count_tokens([Document("0", "W3 w1 unseen w3")]).dimensions.tolist() == [1, 3]
+    documents = [
+        Document(str(number), text, "", {"number": number}) for number, text in enumerate(texts)
+    ]
+    monkeypatch.setattr(generation, "BATCH_DOCUMENTS", 32)
+    spaces = {"learned": (SpacePart(PartExpression(1.0, "prepared"), encoder),)}
+    layouts = build_layouts(documents, spaces, tmp_path / "work", counts=(1, 8))
+    assert (
+        differing(list(answers(layouts, [f"{a} {b}" for a in words[:9] for b in words[9:13]])))
+        == []
+    )
 
 
 def _forms(index) -> set[str]:
