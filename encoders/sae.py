@@ -18,6 +18,7 @@ from encoders.base import Document, EncoderSpec, QuerySide, SparseRows
 from encoders.checkpoint_files import content_hash, weight_files
 from encoders.csr_layout import read_csr_checkpoint
 from encoders.errors import CheckpointError, EncoderError
+from encoders.masked_lm import import_torch, usable_device
 from encoders.sae_network import SaeNetwork
 from encoders.splade_tokenizers import SpladeTokenizers
 
@@ -44,11 +45,13 @@ class SaeEncoder:
             CheckpointError: The directory holds no valid CSR checkpoint.
             EncoderError: torch or transformers is not installed, or there is no such device.
         """
+        torch = import_torch()
         self.checkpoint = checkpoint = read_csr_checkpoint(directory)
         base = checkpoint.base
         self.tokenizers = SpladeTokenizers(base, base.max_length)
         questions = dataclasses.replace(base, document_prompt=checkpoint.query_prompt)
         self._query_tokenizers = SpladeTokenizers(questions, base.max_length)
+        torch_device = usable_device(torch, device)
         files = weight_files(base.model_directory)
         dictionary = weight_files(checkpoint.dictionary_directory)
         configs = [
@@ -64,7 +67,7 @@ class SaeEncoder:
                 bytes([checkpoint.normalize_embedding]),
             ],
         )
-        self._network = SaeNetwork(checkpoint, self.tokenizers, files, dictionary, device)
+        self._network = SaeNetwork(checkpoint, self.tokenizers, files, dictionary, torch_device)
 
     @property
     def spec(self) -> EncoderSpec:

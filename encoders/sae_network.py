@@ -14,10 +14,8 @@ from encoders.csr_layout import CsrCheckpoint
 from encoders.errors import CheckpointError, EncoderError
 from encoders.masked_lm import (
     check_padding_id,
-    import_torch,
     read_tensors,
     refuse_differences,
-    usable_device,
 )
 from encoders.splade_tokenizers import SpladeTokenizers
 
@@ -35,7 +33,7 @@ class SaeNetwork:
         tokenizers: SpladeTokenizers,
         files: Sequence[Path],
         dictionary: Sequence[Path],
-        device: str | None = None,
+        device: Any,
     ) -> None:
         """Loads the weights and tries the network once.
 
@@ -44,14 +42,14 @@ class SaeNetwork:
             tokenizers: Their vocabulary must fit the network.
             files: Weights of the dense encoder.
             dictionary: Weights of the autoencoder.
-            device: ``cpu``, ``cuda`` or such; by default a GPU if there is one.
+            device: torch's device to compute on.
 
         Raises:
             CheckpointError: Tensors are missing, left over or of another size, or the network
                 cannot compute with them.
-            EncoderError: torch or transformers is not installed, or there is no such device.
+            EncoderError: transformers is not installed.
         """
-        self._device = usable_device(import_torch(), device)
+        self._device = device
         self._checkpoint = checkpoint
         self._body = self._load_body(files, tokenizers)
         self._weight, self._bias, self._latent_bias = self._load_dictionary(dictionary)

@@ -1,8 +1,9 @@
 """Holds every engine to the vector instructions of an older processor.
 
 A stand-in for a machine without AVX-512: the code is what such a machine would run, clock and
-caches are this one's. numba (Winnow, bm25s, splade-index), NumPy and the JVM read the environment;
-the native wheels of the others are built for any x86-64 processor.
+caches are this one's. numba (Winnow, bm25s, splade-index), NumPy and the JVM read the environment.
+Other native code is not held back; the wheels of BMP and tantivy have no instruction of AVX-512,
+that of Seismic has some fifty (``objdump -d``).
 """
 
 from __future__ import annotations

@@ -36,19 +36,19 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from benchmarks.engine.texts import read_questions, read_texts, standard_questions
 from benchmarks.engine.winnow_index import PreparedRows
 from benchmarks.reporting import write_result
 from encoders.base import Document, SparseRows
 from encoders.expression import PartExpression
+from encoders.query.analyzer import WordPieceAnalyzer
 from encoders.query.tokenizer import WordPieceTokenizer
 from indexer.builder import build_index, delete_documents
 from indexer.corpus.records import CorpusRecord
@@ -92,20 +92,18 @@ class CountedRows(PreparedRows):
     A deletion takes from the document frequencies what the tokenizer finds in the stored text.
     """
 
+    def __init__(self, folder: Path, dimensions: int) -> None:
+        super().__init__(folder, dimensions)
+        self._analyzer = WordPieceAnalyzer(
+            WordPieceTokenizer((folder / "tokenizer.json").read_bytes())
+        )
+
     def count_tokens(self, documents: Sequence[Document]) -> SparseRows:
         """Counts of the tokens that a query could have."""
-        tokenizer = WordPieceTokenizer(self.query_side().tokenizer_json or b"")
-        special = set(tokenizer.special_ids)
-        rows = tokenizer.ids_batch([document.full_text() for document in documents])
-        plain = [[number for number in row if number not in special] for row in rows]
-        indptr = np.cumsum([0, *map(len, plain)])
-        ids = np.fromiter(chain.from_iterable(plain), dtype=np.int64)
-        shape = (len(plain), tokenizer.vocab_size)
-        counts = csr_matrix((np.ones(len(ids), np.float32), ids, indptr), shape)
-        counts.sum_duplicates()
-        return SparseRows(
-            counts.indptr.astype(np.int64), counts.indices.astype(np.uint32), counts.data
-        )
+        counts = self._analyzer.count_batch([document.full_text() for document in documents])
+        ids = [self._analyzer.tokenizer.id(term) for term in counts.terms or ()]
+        numbers = np.array(ids, dtype=np.uint32)  # ascending, as the analyzer's terms are
+        return SparseRows(counts.indptr, numbers[counts.dimensions], counts.weights)
 
 
 @dataclass(frozen=True)

@@ -72,10 +72,8 @@ def test_prepared_rows_do_not_depend_on_the_layout_after_deletions(tmp_path, mon
     monkeypatch.setattr(generation, "BATCH_DOCUMENTS", 32)
     spaces = {"learned": (SpacePart(PartExpression(1.0, "prepared"), encoder),)}
     layouts = build_layouts(documents, spaces, tmp_path / "work", counts=(1, 8))
-    assert (
-        differing(list(answers(layouts, [f"{a} {b}" for a in words[:9] for b in words[9:13]])))
-        == []
-    )
+    questions = [f"{a} {b}" for a in words[:9] for b in words[9:13]]
+    assert differing(list(answers(layouts, questions))) == []
 
 
 def _forms(index) -> set[str]:
