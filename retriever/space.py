@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from encoders.errors import EncoderError
 from encoders.query.analyzer import Analyzer, create_analyzer
 from encoders.query.idf import idf
+from encoders.query.stopwords import without_content
 from encoders.query.table import from_corpus
 from encoders.query.tokenizer import WordPieceTokenizer
 from indexer.format.arrays import read_array
@@ -36,7 +37,7 @@ class SpacePartView:
         self.entry = entry
         self._segments = [segment.spaces[space].parts[entry.name] for segment in segments]
         self._row_count = rows
-        self._cache: dict[str | int, tuple[float, tuple[int, ...]]] = {}
+        self._cache: dict[tuple[str | int, float], QueryTerm | None] = {}
         self._texts: dict[int, str] = {}
         tokenizer_json = None
         if entry.query.tokenizer_file:
@@ -50,9 +51,10 @@ class SpacePartView:
             self._table = read_array(index / entry.query.table_file, np.float32)
         elif self.tokenizer is not None:
             doc_freq = sum((part.doc_freq.astype(np.int64) for part in self._segments), _ZERO)
-            self._table = from_corpus(
-                rows, np.minimum(doc_freq, rows), special_ids=self.tokenizer.special_ids
-            )
+            unweighted = set(self.tokenizer.special_ids)
+            if entry.query.table == "content-idf":
+                unweighted |= without_content(self.tokenizer)
+            self._table = from_corpus(rows, np.minimum(doc_freq, rows), special_ids=unweighted)
 
     def terms(self, query: str | SparseVector, part_weight: float) -> list[QueryTerm]:
         """Looks the tokens of a query up; tokens that no document knows are left out."""
@@ -66,11 +68,24 @@ class SpacePartView:
         repeated = self.entry.encoder.aggregation == "sum"
         result = []
         for key, count in counts.items():
-            weight, dimensions = self._look_up(key)
-            if weight > 0:
-                weight *= part_weight * (count if repeated else 1)
-                result.append(self._term(key, weight, dimensions))
+            factor = part_weight * count if repeated else part_weight
+            try:
+                term = self._cache[key, factor]
+            except KeyError:
+                term = self._remember(key, factor)
+            if term is not None:
+                result.append(term)
         return result
+
+    def _remember(self, key: str | int, factor: float) -> QueryTerm | None:
+        """Looks a token up for the cache: most of a query's tokens are in others, too."""
+        dimensions = self._dimensions(key)
+        weight = self._weight(key, dimensions)
+        term = self._term(key, weight * factor, dimensions) if weight > 0 else None
+        if len(self._cache) >= CACHED_TERMS:
+            self._cache.clear()
+        self._cache[key, factor] = term
+        return term
 
     def _vector_terms(self, query: SparseVector, part_weight: float) -> list[QueryTerm]:
         weights: dict[str | int, float] = {}
@@ -90,7 +105,7 @@ class SpacePartView:
                 weights[number] = weight
         result = []
         for key, weight in weights.items():
-            dimensions = self._look_up(key)[1]
+            dimensions = self._dimensions(key)
             if weight > 0 and max(dimensions, default=-1) >= 0:
                 result.append(self._term(key, weight * part_weight, dimensions))
         return result
@@ -110,34 +125,26 @@ class SpacePartView:
         except EncoderError:  # a gap in the vocabulary
             return str(dimension)
 
-    def _look_up(self, key: str | int) -> tuple[float, tuple[int, ...]]:
-        """Table weight of a token and its dimension in each segment."""
-        found = self._cache.get(key)
-        if found is None:
-            if isinstance(key, str):
-                local = [part.terms.find(key) if part.terms else -1 for part in self._segments]
-            else:
-                local = [key if 0 <= key < part.size else -1 for part in self._segments]
-            found = (
-                self._weight(key, local),
-                tuple(
-                    number + part.offset if number >= 0 else -1
-                    for number, part in zip(local, self._segments, strict=True)
-                ),
-            )
-            if len(self._cache) >= CACHED_TERMS:
-                self._cache.clear()
-            self._cache[key] = found
-        return found
+    def _dimensions(self, key: str | int) -> tuple[int, ...]:
+        """A token's dimension in each segment's space, -1 where it has none."""
+        if isinstance(key, str):
+            local = [part.terms.find(key) if part.terms else -1 for part in self._segments]
+        else:
+            local = [key if 0 <= key < part.size else -1 for part in self._segments]
+        return tuple(
+            number + part.offset if number >= 0 else -1
+            for number, part in zip(local, self._segments, strict=True)
+        )
 
-    def _weight(self, key: str | int, local: list[int]) -> float:
+    def _weight(self, key: str | int, dimensions: tuple[int, ...]) -> float:
+        """Weight of a token in the query table."""
         if self._table is not None and isinstance(key, int):
             return float(self._table[key]) if 0 <= key < self._table.size else 0.0
-        if all(number < 0 for number in local):
+        if all(number < 0 for number in dimensions):
             return 0.0
         doc_freq = sum(
-            int(part.doc_freq[number])
-            for number, part in zip(local, self._segments, strict=True)
+            int(part.doc_freq[number - part.offset])
+            for number, part in zip(dimensions, self._segments, strict=True)
             if number >= 0
         )
         if doc_freq == 0 and isinstance(key, str):

@@ -10,8 +10,9 @@ from kernels.cpu.layout import RARE
 
 @njit(nogil=True)
 def window_bounds(  # type: ignore[no-untyped-def]
-    rare_windows, rare_start, window_max, column_max, max_impact, windows, dims, weight, form, clip
-):
+    rare_windows, rare_start, window_max, column_max, max_impact, dims, weight, form, clip, grouped,
+    group_max,
+):  # fmt: skip
     """int64[windows]: no row of the window scores more.
 
     Args:
@@ -20,14 +21,18 @@ def window_bounds(  # type: ignore[no-untyped-def]
         window_max: See there.
         column_max: See there.
         max_impact: See there.
-        windows: Number of windows.
         dims: int64[q] dimensions.
         weight: int64[q] their weights.
         form: int32[q] their ``directory`` values.
         clip: Impacts are taken for at most this.
+        grouped: Position of the group of rare terms, -1 for none.
+        group_max: int64[windows] largest sum of the group in each window.
     """
-    bounds = np.zeros(windows, np.int64)
+    windows = len(group_max)
+    bounds = group_max.copy()
     for t in range(len(dims)):
+        if t == grouped:
+            continue
         if form[t] == RARE:
             largest = weight[t] * np.int64(min(max_impact[dims[t]], clip))
             previous = np.int64(-1)

@@ -89,6 +89,20 @@ def add_column(column, weight, locals_, partial, count):  # type: ignore[no-unty
 
 
 @njit(nogil=True)
+def add_all(accumulator, local_ids, impacts, weight, locals_, partial, count):  # type: ignore[no-untyped-def]
+    """Adds a term to the candidates by way of the accumulators; its postings need no order.
+
+    Returns:
+        What it cost, in the time of accumulating one posting.
+    """
+    accumulate(accumulator, local_ids, impacts, weight)
+    for c in range(np.uint64(count)):
+        partial[c] += accumulator[locals_[c]]
+    clear(accumulator, local_ids)
+    return np.int64(len(local_ids)) + np.int64(count)
+
+
+@njit(nogil=True)
 def add_postings(accumulator, local_ids, impacts, weight, locals_, partial, count):  # type: ignore[no-untyped-def]
     """Adds a term to the candidates: by way of the accumulators if many, else by searching.
 
@@ -98,11 +112,7 @@ def add_postings(accumulator, local_ids, impacts, weight, locals_, partial, coun
     if len(local_ids) == 0:
         return np.int64(0)
     if count * LOOK_UP_COST > len(local_ids):
-        accumulate(accumulator, local_ids, impacts, weight)
-        for c in range(np.uint64(count)):
-            partial[c] += accumulator[locals_[c]]
-        clear(accumulator, local_ids)
-        return np.int64(len(local_ids)) + np.int64(count)
+        return add_all(accumulator, local_ids, impacts, weight, locals_, partial, count)
     factor = np.int32(weight)
     one = np.uint64(1)
     for c in range(np.uint64(count)):

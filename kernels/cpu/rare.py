@@ -1,9 +1,17 @@
-"""Scoring a query of rare terms: every posting once, no windows, for use in the kernel."""
+"""Rare terms, for use in the kernel: each posting is read once, and their scores are summed by row.
+
+A query of rare terms alone is done with that. Beside other terms they count as one, whose postings
+are the sums: a row seldom has several of them, so that the largest sum in a window bounds what they
+add far better than the sum of each term's largest impact, and there is one list to find there
+instead of many.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
+
+from kernels.cpu.layout import RARE
 
 
 @njit(nogil=True)
@@ -57,3 +65,50 @@ def accumulate_rare(  # type: ignore[no-untyped-def]
                 count += np.uint64(1)
             table[slot] += np.int32(factor * np.int32(impact[i]))
     return np.int64(count)
+
+
+@njit(nogil=True)
+def select_rare(posting_start, form, dims, capacity):  # type: ignore[no-untyped-def]
+    """bool[q]: rare terms, in their order, as far as their postings fit ``capacity`` together."""
+    chosen = np.zeros(len(dims), np.bool_)
+    for t in range(len(dims)):
+        postings = posting_start[dims[t] + 1] - posting_start[dims[t]]
+        if form[t] == RARE and postings <= capacity:
+            chosen[t] = True
+            capacity -= postings
+    return chosen
+
+
+@njit(nogil=True)
+def sort_sums(accumulator, rows, used, count, window_bits, starts, largest, local_ids, scores):  # type: ignore[no-untyped-def]
+    """Orders what :func:`accumulate_rare` summed by windows, and clears its table.
+
+    Args:
+        accumulator: int32[W], the table; zeros on exit.
+        rows: uint32[W] of :func:`accumulate_rare`.
+        used: int32[W] of :func:`accumulate_rare`.
+        count: Slots in use.
+        window_bits: log2 of the window size.
+        starts: int64[windows + 1] zeros, filled with each window's first sum.
+        largest: int64[windows] zeros, filled with each window's largest sum.
+        local_ids: uint16[count], filled with rows within their window, in no order.
+        scores: int32[count], filled with their sums.
+    """
+    for i in range(count):
+        starts[(rows[used[i]] >> window_bits) + 1] += 1
+    for number in range(len(largest)):
+        starts[number + 1] += starts[number]
+    mask = (1 << window_bits) - 1
+    # Backwards from each window's end: what was its end is then its beginning.
+    for i in range(count):
+        slot = used[i]
+        window = rows[slot] >> window_bits
+        starts[window + 1] -= 1
+        place = starts[window + 1]
+        local_ids[place] = rows[slot] & mask
+        scores[place] = accumulator[slot]
+        largest[window] = max(largest[window], np.int64(accumulator[slot]))
+        accumulator[slot] = 0
+    for number in range(len(largest)):
+        starts[number] = starts[number + 1]
+    starts[len(largest)] = count

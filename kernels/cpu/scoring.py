@@ -5,7 +5,8 @@ gives the same bits. How a query is run follows from its terms and the segment:
 
 * all terms rare, with few postings together: each posting is read once and summed in a hash table
   (``kernels.cpu.rare``); the cost does not depend on the number of rows;
-* else window by window. Windows whose bound does not exceed the threshold are left out. In the
+* else window by window. Rare terms, as far as their postings together fit the hash table, are
+  summed by row first and count as one term. Windows whose bound does not exceed the threshold are left out. In the
   others the terms are split as in MaxScore (Turtle and Flood, 1995), with window maxima in place
   of list maxima: terms whose bounds together cannot exceed the threshold are *optional*, the
   others *essential*. A row that only optional terms hold cannot enter the top k. So the essential
@@ -34,10 +35,10 @@ from kernels.cpu.bounds import kth_alive, window_bounds
 from kernels.cpu.candidates import LOOK_UP_COST, count_alive, keep_alive, take_alive
 from kernels.cpu.heap import make_key, push, select_best
 from kernels.cpu.layout import RARE, WindowedLayout
-from kernels.cpu.rare import accumulate_rare
+from kernels.cpu.rare import accumulate_rare, select_rare, sort_sums
 from kernels.cpu.windows import complete, gather, locate
 
-HELPERS = "3fcaadba418ac594"
+HELPERS = "bc137ab8ab2bde84"
 """Digest of the kernel's other modules: numba's cache looks at changes of this file only."""
 
 ACCUMULATED_RATIO = 2
@@ -78,17 +79,6 @@ def _cut(keys, size, k):  # type: ignore[no-untyped-def]
     if size >= k > SMALL_K:
         select_best(keys, size, k)
     return min(size, k)
-
-
-@njit(nogil=True)
-def _is_rare(posting_start, window_bits, dims, form):  # type: ignore[no-untyped-def]
-    """Whether all terms are rare, and their postings fit the hash table."""
-    postings = np.int64(0)
-    for t in range(len(dims)):
-        if form[t] != RARE:
-            return False
-        postings += posting_start[dims[t] + 1] - posting_start[dims[t]]
-    return 2 * postings <= 1 << window_bits
 
 
 @njit(nogil=True)
@@ -174,7 +164,6 @@ def search_segment(  # type: ignore[no-untyped-def]
         Number of rows found.
     """
     layout = WindowedLayout(*arrays)
-    terms = len(dimensions)
     # See kernels.cpu.windows on why the arrays are taken out.
     posting_start = layout.posting_start
     local_ids = layout.local_ids
@@ -190,36 +179,63 @@ def search_segment(  # type: ignore[no-untyped-def]
     row_count = layout.row_count
     window_size = 1 << window_bits
 
-    # Ascending global bound: the order in which terms become optional.
-    order = np.argsort(weights * max_impact[dimensions].astype(np.int64))
-    dims = dimensions[order]
-    weight = weights[order]
-    form = layout.directory[dims]
-    first = np.zeros(terms, np.int64)  # the current window's postings of each term
-    last = np.zeros(terms, np.int64)
-    bound = np.zeros(terms, np.int64)
-    bound_below = np.zeros(terms + 1, np.int64)  # sum of the bounds of the terms before t
-
     floor = max(threshold, shared_floor[0] - 1)  # a score must exceed it to matter
-    for t in range(terms):
+    for t in range(len(dimensions)):
         # One term alone takes at least k rows to this score; rows of just that score count.
         impact = kth_alive(
             layout.head_start, layout.head_rows, layout.head_impacts, layout.kth_impact,
-            dims[t], alive, k, rank,
+            dimensions[t], alive, k, rank,
         )  # fmt: skip
-        floor = max(floor, weight[t] * impact - 1)
+        floor = max(floor, weights[t] * impact - 1)
 
     size = 0
     work[:] = 0
-    if _is_rare(posting_start, window_bits, dims, form):
+    window_count = ((row_count - 1) >> window_bits) + 1
+    is_rare = select_rare(posting_start, layout.directory[dimensions], dimensions, window_size >> 1)
+    if is_rare.all():
         return _search_rare(
-            layout, dims, weight, alive, arrival, k, floor, window_range, accumulator, locals_,
-            partial, keys, work,
+            layout, dimensions, weights, alive, arrival, k, floor, window_range, accumulator,
+            locals_, partial, keys, work,
         )  # fmt: skip
+    rare = dimensions[is_rare]
+    group_size = accumulate_rare(
+        posting_start, local_ids, impacts, rare_windows, rare_start, window_bits, row_count, rare,
+        weights[is_rare], accumulator, locals_, partial,
+    )  # fmt: skip
+    group_start = np.zeros(window_count + 1, np.int64)
+    group_max = np.zeros(window_count, np.int64)
+    group_ids = np.empty(group_size, np.uint16)
+    group_scores = np.empty(group_size, np.int32)
+    sort_sums(
+        accumulator, locals_, partial, group_size, window_bits, group_start, group_max, group_ids,
+        group_scores,
+    )  # fmt: skip
+    work[1] += group_size
 
+    # Ascending global bound: the order in which terms become optional. The group is the last one
+    # before it is sorted.
+    terms = len(dimensions) - len(rare) + (1 if len(rare) > 0 else 0)
+    dims = np.zeros(terms, np.int64)
+    weight = np.ones(terms, np.int64)
+    dims[: len(dimensions) - len(rare)] = dimensions[~is_rare]
+    weight[: len(dimensions) - len(rare)] = weights[~is_rare]
+    bound = weight * max_impact[dims].astype(np.int64)
+    grouped = np.int64(-1)
+    if len(rare) > 0:
+        bound[terms - 1] = group_max.max()
+    order = np.argsort(bound)
+    dims = dims[order]
+    weight = weight[order]
+    form = layout.directory[dims]
+    if len(rare) > 0:
+        grouped = np.argmax(order)
+        form[grouped] = RARE
+    first = np.zeros(terms, np.int64)  # the current window's postings of each term
+    last = np.zeros(terms, np.int64)
+    bound_below = np.zeros(terms + 1, np.int64)  # sum of the bounds of the terms before t
     bounds = window_bounds(
-        rare_windows, rare_start, window_max, column_max, max_impact,
-        ((row_count - 1) >> window_bits) + 1, dims, weight, form, clip,
+        rare_windows, rare_start, window_max, column_max, max_impact, dims, weight, form, clip,
+        grouped, group_max,
     )  # fmt: skip
     budgeted = window_budget > 0 or posting_budget > 0
     # Where windows come out of order, a later row may have arrived first and win a tie.
@@ -245,8 +261,8 @@ def search_segment(  # type: ignore[no-untyped-def]
                 continue
         locate(
             posting_start, rare_windows, rare_start, window_start, window_max, column_max,
-            max_impact, window_bits, dims, weight, form, clip, window, first, last, bound,
-            bound_below,
+            max_impact, window_bits, dims, weight, form, clip, window, grouped, group_start,
+            group_max, first, last, bound, bound_below,
         )  # fmt: skip
         essential = 0  # terms from here on are essential
         while essential < terms and bound_below[essential + 1] <= floor:
@@ -288,7 +304,8 @@ def search_segment(  # type: ignore[no-untyped-def]
             limit = floor - bound_below[later]
             count = gather(
                 local_ids, impacts, columns, base, form, weight, first, last, bound, essential,
-                later, scanned, limit, accumulator, locals_, partial,
+                later, scanned, limit, grouped, group_ids, group_scores, accumulator, locals_,
+                partial,
             )  # fmt: skip
             if len(alive) > 0 or rows < window_size:
                 count = keep_alive(excluding, rows, locals_, partial, count)
@@ -296,7 +313,8 @@ def search_segment(  # type: ignore[no-untyped-def]
         work[2] += count
         count = complete(
             local_ids, impacts, columns, base, form, weight, first, last, bound, bound_below,
-            later, floor, accumulator, locals_, partial, count, work,
+            later, floor, grouped, group_ids, group_scores, accumulator, locals_, partial, count,
+            work,
         )  # fmt: skip
 
         work[3] += HIT_COST * count

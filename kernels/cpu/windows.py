@@ -18,14 +18,15 @@ from kernels.cpu.accumulation import (
     take_single,
 )
 from kernels.cpu.bounds import rare_range
-from kernels.cpu.candidates import add_column, add_postings, keep_above
+from kernels.cpu.candidates import add_all, add_column, add_postings, keep_above
 from kernels.cpu.layout import RARE
 
 
 @njit(nogil=True)
 def locate(  # type: ignore[no-untyped-def]
     posting_start, rare_windows, rare_start, window_start, window_max, column_max, max_impact,
-    window_bits, dims, weight, form, clip, window, first, last, bound, bound_below,
+    window_bits, dims, weight, form, clip, window, grouped, group_start, group_max, first, last,
+    bound, bound_below,
 ):  # fmt: skip
     """Finds the window's postings of each term, their bounds, and the sums of these.
 
@@ -43,6 +44,9 @@ def locate(  # type: ignore[no-untyped-def]
         form: int32[q] their ``directory`` values.
         clip: Bounds take impacts for at most this.
         window: Number of the window.
+        grouped: Position of the group of rare terms, -1 for none.
+        group_start: int64[windows + 1] its first sum in each window.
+        group_max: int64[windows] its largest one.
         first: int64[q], filled for terms that have postings: the first one of the window.
         last: int64[q], filled likewise with the one after the last.
         bound: int64[q], filled: no row of the window gets more from the term.
@@ -50,6 +54,13 @@ def locate(  # type: ignore[no-untyped-def]
     """
     present = np.int64(0)
     for t in range(len(dims)):
+        if t == grouped:
+            first[t] = group_start[window]
+            last[t] = group_start[window + 1]
+            bound[t] = group_max[window]
+            present += bound[t]
+            bound_below[t + 1] = present
+            continue
         dimension = dims[t]
         if form[t] >= 0:
             start = posting_start[dimension]
@@ -71,7 +82,7 @@ def locate(  # type: ignore[no-untyped-def]
 @njit(nogil=True)
 def gather(  # type: ignore[no-untyped-def]
     local_ids, impacts, columns, base, form, weight, first, last, bound, essential, later,
-    scanned, limit, accumulator, locals_, partial,
+    scanned, limit, grouped, group_ids, group_scores, accumulator, locals_, partial,
 ):  # fmt: skip
     """Accumulates the terms from ``later`` on and collects candidates above ``limit``.
 
@@ -89,6 +100,9 @@ def gather(  # type: ignore[no-untyped-def]
         later: Terms from here on are accumulated; at most ``essential``.
         scanned: Whether to look at every row of the window for candidates.
         limit: Accumulated scores up to it are dropped; >= 0.
+        grouped: Position of the group of rare terms, -1 for none.
+        group_ids: uint16[g] the group's rows within their windows.
+        group_scores: int32[g] its sums.
         accumulator: int32[W], zeros on entry and on exit.
         locals_: uint32[W], filled with candidates.
         partial: int32[W], filled with what they accumulated.
@@ -104,7 +118,7 @@ def gather(  # type: ignore[no-untyped-def]
         if bound[t] > 0:
             present += 1
             single = t
-    if present == 1 and not scanned:
+    if present == 1 and not scanned and single != grouped:
         return take_single(
             local_ids[first[single] : last[single]],
             impacts[first[single] : last[single]],
@@ -117,7 +131,10 @@ def gather(  # type: ignore[no-untyped-def]
     for t in range(later, terms):
         if bound[t] == 0:
             continue
-        if form[t] <= -2:
+        if t == grouped:
+            here = slice(first[t], last[t])
+            accumulate(accumulator, group_ids[here], group_scores[here], 1)
+        elif form[t] <= -2:
             column = columns[-2 - form[t], base : base + size]
             accumulate_column(accumulator, column, weight[t])
         else:
@@ -131,11 +148,16 @@ def gather(  # type: ignore[no-untyped-def]
         return scan(accumulator, limit, locals_, partial)
     count = np.int64(0)
     for t in range(essential, terms):
-        if bound[t] > 0:
+        if bound[t] > 0 and t == grouped:
+            ids = group_ids[first[t] : last[t]]
+            count = revisit(accumulator, ids, limit, locals_, partial, count)
+        elif bound[t] > 0:
             visited = local_ids[first[t] : last[t]]
             count = revisit(accumulator, visited, limit, locals_, partial, count)
     for t in range(later, essential):
-        if bound[t] > 0:
+        if bound[t] > 0 and t == grouped:
+            clear(accumulator, group_ids[first[t] : last[t]])
+        elif bound[t] > 0:
             clear(accumulator, local_ids[first[t] : last[t]])
     return count
 
@@ -143,7 +165,7 @@ def gather(  # type: ignore[no-untyped-def]
 @njit(nogil=True)
 def complete(  # type: ignore[no-untyped-def]
     local_ids, impacts, columns, base, form, weight, first, last, bound, bound_below, later,
-    floor, accumulator, locals_, partial, count, work,
+    floor, grouped, group_ids, group_scores, accumulator, locals_, partial, count, work,
 ):  # fmt: skip
     """Adds the terms below ``later`` to the candidates, dropping those that fall behind.
 
@@ -158,7 +180,12 @@ def complete(  # type: ignore[no-untyped-def]
             break
         if bound[t] == 0:
             continue
-        if form[t] <= -2:
+        if t == grouped:
+            here = slice(first[t], last[t])
+            work[1] += add_all(
+                accumulator, group_ids[here], group_scores[here], 1, locals_, partial, count
+            )
+        elif form[t] <= -2:
             column = columns[-2 - form[t], base : base + len(accumulator)]
             add_column(column, weight[t], locals_, partial, count)
             work[1] += count

@@ -245,6 +245,26 @@ def test_rare_terms_touch_their_postings_only():
     assert (work.windows, work.postings) == (0, 2)
 
 
+def test_rare_terms_beside_others_count_as_one():
+    """Windows are bounded by the largest sum in them, not by the sum of the largest impacts."""
+    rows = [[0] for _ in range(8 * 64)]
+    for window in range(8):  # every rare term once in every window, each in its own row
+        for term in (1, 2, 3):
+            rows[64 * window + term].append(term)
+    rows[64 + 1] = [0, 1, 2]
+    rows[64 + 2] = [0]
+    indptr = np.cumsum([0, *map(len, rows)])
+    data = ImpactRows(
+        indptr, np.concatenate(rows).astype(np.uint32), np.full(indptr[-1], 9, np.uint8), 4
+    )
+    postings = build_postings([data], 6)
+    query = dict.fromkeys(range(4), 1)
+    work = SearchWork()
+    found = run_kernel(postings, query, 1, work=work)
+    assert found == expected(data, query, 1) == [(27, 65)]
+    assert work.windows == 2  # 27 beats the 9 + 9 of all other windows, but not 9 + 3 * 9
+
+
 def test_scores_of_rows_equal_brute_force():
     rng = np.random.default_rng(7)
     data = random_rows(rng, 700, 40, 255)
