@@ -1,10 +1,10 @@
 """What the learned part of the default space costs: search time, build time, bytes.
 
 The same documents are built twice with ``indexer build``'s settings, by English BM25 and by the
-default expression (English BM25 and the model that comes with Winnow). The same questions go to
-both, from the query string to document ids and scores, k=10, one thread, in turns of whole passes;
-a question's time is its median over the passes. Bar: the mean in the two-part space within twice
-that of English BM25.
+default expression (English BM25 of words and pairs, and the model that comes with Winnow). The
+same questions go to both, from the query string to document ids and scores, k=10, one thread, in
+turns of whole passes; a question's time is its median over the passes. Bar: the mean in the default
+space within twice that of English BM25.
 
     python -m benchmarks.default_space --data ../shared/data --work scratch/default-space
 

@@ -140,11 +140,14 @@ class QuerySide:
         tokenizer_json: Content of a Hugging Face ``tokenizer.json``, for ``"wordpiece"``.
         table: float32[V] published query weights, or ``None`` when the weights are the idf of
             the indexed corpus.
+        content_only: Whether, in a fixed vocabulary without a table, English stop words and
+            punctuation weigh 0.
     """
 
     analyzer: str
     tokenizer_json: bytes | None = None
     table: NDArray[np.float32] | None = None
+    content_only: bool = False
 
 
 @runtime_checkable

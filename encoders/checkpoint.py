@@ -88,6 +88,8 @@ class Checkpoint:
         lower_case: Whether texts are lower-cased in front of the tokenizer.
         document_prompt: Text put in front of every document.
         prune_ratio: The ``sparse_prune_ratio`` recorded in a configuration, 0 for none.
+        query_table: Where query weights come from if there is no ``table_file``: ``corpus``, or
+            ``content`` where an export says so; see ``encoders.splade_options``.
     """
 
     directory: Path
@@ -101,6 +103,7 @@ class Checkpoint:
     lower_case: bool
     document_prompt: str
     prune_ratio: float
+    query_table: Literal["corpus", "content"] = "corpus"
 
 
 def read_checkpoint(directory: Path) -> Checkpoint:

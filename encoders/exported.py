@@ -67,6 +67,8 @@ class ExportedEncoder(BaseModel):
         padding_id: Id that fills short texts up; what it is does not matter to the result.
         document_prompt: Text put in front of every document.
         prune: Pruning of the rows where the user sets no other.
+        query_table: Query weights where none are published and the user does not choose: see
+            ``encoders.splade_options``.
         part_weight: Weight of the part beside English BM25, as chosen on dev sets.
         architecture: Content of the network's ``config.json``, from which ``encoders.onnx_weights``
             builds it again.
@@ -91,6 +93,7 @@ class ExportedEncoder(BaseModel):
     padding_id: int = Field(ge=0)
     document_prompt: str
     prune: str
+    query_table: Literal["corpus", "content"] = "corpus"
     part_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     architecture: dict[str, Any] | None = None
     source_layout: Layout
@@ -143,6 +146,7 @@ def read_exported(directory: Path) -> tuple[ExportedEncoder, Checkpoint, Pruning
         lower_case=False,
         document_prompt=config.document_prompt,
         prune_ratio=0.0,
+        query_table=config.query_table,
     )
     return config, checkpoint, pruning
 

@@ -23,6 +23,7 @@ BUILT_IN_ENCODERS: dict[str, str] = {
     "bm25": "encoders.bm25:create",
     "english-bm25": "encoders.bm25:create",
     "english-all-words-bm25": "encoders.bm25:create",
+    "english-bigrams-bm25": "encoders.bm25:create",
     "plain-bm25": "encoders.bm25:create",
     "wordpiece-bm25": "encoders.bm25:create",
     "sae": "encoders.sae:create",

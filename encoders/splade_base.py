@@ -19,7 +19,7 @@ from encoders.pruning import Pruning
 from encoders.query.table import read_table
 from encoders.query_factors import QUERY_FACTORS, read_query_factors
 from encoders.shipped import SHIPPED_MODEL
-from encoders.splade_options import SpladeOptions
+from encoders.splade_options import QueryTableChoice, SpladeOptions
 from encoders.splade_tokenizers import SpladeTokenizers
 
 # Recorded in the spec for comparison; what they say follows from the directory.
@@ -114,7 +114,7 @@ class SpladeBase(ABC):
                 "prune": str(self.pruning),
                 "zero_special_tokens": self.options.zero_special_tokens,
                 "aggregation": self.options.aggregation,
-                "query_table": "corpus" if self.table is None else "published",
+                "query_table": self._query_table(),
                 "query_weights": self._query_weights_source(),
                 "layout": self.checkpoint.layout,
                 "content_hash": self.content_hash,
@@ -181,7 +181,8 @@ class SpladeBase(ABC):
 
     def query_side(self) -> QuerySide:
         """The tokenizer and, where the checkpoint publishes them, the query weights."""
-        return QuerySide("wordpiece", self.tokenizers.query_json, self.table)
+        content_only = self._query_table() == "content"
+        return QuerySide("wordpiece", self.tokenizers.query_json, self.table, content_only)
 
     @property
     @abstractmethod
@@ -229,7 +230,7 @@ class SpladeBase(ABC):
 
     def _published_table(self) -> NDArray[np.float32] | None:
         path = self.checkpoint.table_file
-        if self.options.query_table == "corpus":
+        if self.options.query_table in ("corpus", "content"):
             return None
         if path is None:
             if self.options.query_table == "published":
@@ -239,6 +240,14 @@ class SpladeBase(ABC):
                 )
             return None
         return read_table(path, self.tokenizers.query, self.vocabulary)
+
+    def _query_table(self) -> QueryTableChoice:
+        """The choice in force."""
+        if self.table is not None:
+            return "published"
+        if self.options.query_table == "auto":
+            return self.checkpoint.query_table
+        return "content" if self.options.query_table == "content" else "corpus"
 
     def _query_weights_source(self) -> str:
         path = self.checkpoint.table_file

@@ -17,7 +17,7 @@ from encoders.shipped import SHIPPED_MODEL
 
 EXAMPLE = "splade:DIR?max_length=256&prune=max_ratio:0.1"
 
-QueryTableChoice = Literal["auto", "published", "corpus"]
+QueryTableChoice = Literal["auto", "published", "corpus", "content"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class SpladeOptions:
         zero_special_tokens: Drop the dimensions of special tokens, which no query has, and give
             a text without any token an empty row. sentence-transformers keeps both.
         query_table: ``published`` insists on the checkpoint's table, ``corpus`` leaves the query
-            weights to the idf of the indexed collection, ``auto`` takes the former if there is
-            one.
+            weights to the idf of the indexed collection, ``content`` does so but gives English
+            stop words and punctuation none, ``auto`` takes what the checkpoint has.
         aggregation: ``binary`` counts a repeated query token once, as the checkpoints of SPLADE and
             OpenSearch are trained; ``sum`` counts each, as those with a learned table of Li-LSR
             (arXiv 2505.01452) are.
@@ -136,7 +136,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "prune": _pruning,
     "activation": _one_of("relu", "log1p_relu"),
     "zero_special_tokens": _switch,
-    "query_table": _one_of("auto", "published", "corpus"),
+    "query_table": _one_of("auto", "published", "corpus", "content"),
     "aggregation": _one_of("binary", "sum"),
     "device": lambda _, value: str(value),
     "batch_tokens": _count,

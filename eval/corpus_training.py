@@ -13,6 +13,7 @@ from pathlib import Path
 
 from encoders.checkpoint import Activation
 from encoders.exported import is_exported, read_exported
+from encoders.expression import PartExpression, format_expression
 from encoders.onnx_export import export_encoder
 from encoders.onnx_weights import restore_checkpoint
 from encoders.pruning import Pruning
@@ -57,7 +58,7 @@ class CorpusTraining:
         titles: Different titles among them.
         held_back: NDCG@10 of the trained part (A) and the index's own (B), each beside BM25 at
             its weight, on titles that nothing was chosen by.
-        base: Encoder expression of the BM25 part.
+        base: Encoder expression of the BM25 parts.
         part_weight: Weight of the trained part.
         model: The exported model, if it is better than the index's own; ``None`` also where the
             initial weights were chosen.
@@ -91,7 +92,7 @@ def train_on_corpus(
     Args:
         index: Directory of an index.
         output: Directory of the run; ``model/`` in it is the encoder, if it is kept.
-        space: A space of two parts, BM25 and a SPLADE-type one; the default one otherwise.
+        space: A space of BM25 and one SPLADE-type part; the default one otherwise.
         dense_teacher: Directory of a sentence-embedding model, which teaches besides BM25 and the
             initial weights.
         documents: Most documents of the sample, drawn by a hash of their ids.
@@ -108,7 +109,7 @@ def train_on_corpus(
     """
     snapshot = open_snapshot(index)
     name = named_space(snapshot, space)
-    words, learned = _two_parts(name, snapshot.manifest.spaces[name])
+    words, learned = _parts(name, snapshot.manifest.spaces[name])
     sample = sample_documents(snapshot, documents)
     titles = len(by_title(sample))
     if titles < FEWEST_TITLES * len(TENTHS):
@@ -121,13 +122,19 @@ def train_on_corpus(
             f"{output} holds a run; go on with --resume, or give another directory."
         )
     write_titles(sample, output / _TITLES, output / _SENTENCES)
-    present = learned.weight / words.weight
+    unit = words[0].weight  # rankings depend on ratios only
+    present = learned.weight / unit
     initial, activation = _initial(learned, output)
     config = TrainingConfig(
         initial=initial,
         activation=activation,
         output=output,
-        base=_expression(words),
+        base=format_expression(
+            tuple(
+                PartExpression(part.weight / unit, part.encoder.name, part.encoder.argument)
+                for part in words
+            )
+        ),
         part_weight=present,
         temperature=0.6,
         max_length=128,
@@ -168,6 +175,7 @@ def train_on_corpus(
                 max_length=learned.encoder.max_length,
                 activation=config.activation,
                 prune=Pruning.parse(str(learned.encoder.parameters.get("prune", "none"))),
+                query_table="content" if learned.query.table == "content-idf" else "auto",
             ),
             precision="int8",
             part_weight=weight,
@@ -176,22 +184,16 @@ def train_on_corpus(
     return CorpusTraining(len(sample), titles, held_back, config.base, weight, model)
 
 
-def _two_parts(name: str, entry: SpaceEntry) -> tuple[PartEntry, PartEntry]:
-    parts = list(entry.parts)
-    if len(parts) == 2 and parts[0].encoder.kind != "bm25":
-        parts.reverse()
-    kinds = [part.encoder.kind for part in parts]
-    if kinds != ["bm25", "splade"]:
+def _parts(name: str, entry: SpaceEntry) -> tuple[list[PartEntry], PartEntry]:
+    """The BM25 parts of a space, and its learned one."""
+    words = [part for part in entry.parts if part.encoder.kind == "bm25"]
+    learned = [part for part in entry.parts if part.encoder.kind == "splade"]
+    if not words or len(learned) != 1 or len(words) + 1 != len(entry.parts):
         raise TuningError(
-            f"space {name!r} has the parts {', '.join(part.name for part in entry.parts)}; only a "
-            "SPLADE-type part beside a BM25 part can be trained."
+            f"space {name!r} has the parts {', '.join(part.name for part in entry.parts)}; only "
+            "one SPLADE-type part beside BM25 can be trained."
         )
-    return parts[0], parts[1]
-
-
-def _expression(part: PartEntry) -> str:
-    name, argument = part.encoder.name, part.encoder.argument
-    return name if argument is None else f"{name}:{argument}"
+    return words, learned[0]
 
 
 def _initial(part: PartEntry, output: Path) -> tuple[Path, Activation | None]:

@@ -39,7 +39,7 @@ def configure_part(
         space: Name of the space, ``None`` for the default one.
         part: Name of the part, ``None`` where there is one only.
         weight: New default weight, finite and > 0.
-        query_table: ``corpus-idf``, ``published``, or the path of an ``idf.json``.
+        query_table: ``corpus-idf``, ``content-idf``, ``published``, or the path of an ``idf.json``.
 
     Raises:
         IndexerError: There is no such space or part, or the table does not fit it.
@@ -104,10 +104,12 @@ def _query_entry(
         raise IndexerError(
             f"part {part.name!r} has an open vocabulary: its query table is always corpus-idf."
         )
+    if source == "content-idf":
+        return part.query.model_copy(update={"table": "content-idf"})
     path = Path(source)
     if path.suffix not in (".json", ".txt", ".safetensors") or not path.is_file():
         raise IndexerError(
-            f"--query-table takes corpus-idf, published, or a file idf.json, "
+            f"--query-table takes corpus-idf, content-idf, published, or a file idf.json, "
             f"query_token_weights.txt or model.safetensors, got {source!r}."
         )
     tokenizer = WordPieceTokenizer((index / part.query.tokenizer_file).read_bytes())

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
+from encoders.base import QuerySide
 from indexer.draft import Spaces
 from indexer.format.arrays import write_array
 from indexer.format.commit import QUERY, describe_file, sync_directory, sync_file
@@ -41,9 +43,15 @@ def write_query_files(
             entries[f"{space}.{part.name}"] = QueryEntry(
                 analyzer=side.analyzer,
                 tokenizer_file=tokenizer_file,
-                table="corpus-idf" if side.table is None else "published",
+                table=_table(side),
                 table_file=table_file,
             )
     sync_directory(directory)
     sync_directory(index)
     return entries, files
+
+
+def _table(side: QuerySide) -> Literal["corpus-idf", "content-idf", "published"]:
+    if side.table is not None:
+        return "published"
+    return "content-idf" if side.content_only else "corpus-idf"

@@ -10,5 +10,5 @@ for run in default-model:recipe default-model-shorter:recipe_shorter default-mod
 done
 python -m benchmarks.training.mean_of_runs "$recipes/recipe.toml" checkpoints/default-model-shorter \
     checkpoints/default-model-continued --share 0.7 -o checkpoints/default-model/selected
-indexer export-encoder 'checkpoints/default-model/selected?max_length=256&prune=max_ratio:0.15' -o encoders/models/english \
+indexer export-encoder 'checkpoints/default-model/selected?max_length=256&prune=max_ratio:0.15&query_table=content' -o encoders/models/english \
     --int8 --part-weight 0.5 --overwrite

@@ -1,7 +1,8 @@
-r"""Relevance of English BM25, learned parts beside it, a dense model, and reciprocal rank fusion.
+r"""Relevance of English BM25, parts beside it, a dense model, and reciprocal rank fusion.
 
 Every collection is indexed once, whole documents or with ``--passages`` as ``indexer build`` splits
-them, with a space of BM25 alone and one space of BM25 and a learned part for each checkpoint. The
+them, with a space of BM25, of words and of pairs of words, and such a space with a learned part for
+each checkpoint. Every weight of the pairs is combined with every weight of the learned part. The
 dense model reads the beginning of whole documents. All systems answer all judged queries from the
 same index; documents with the query's id are ignored, as BEIR does. Differences are tested query
 by query against BM25 (paired randomisation) and against the first checkpoint (bootstrap interval
@@ -9,7 +10,7 @@ of the mean over collections, queries drawn within each).
 
     python -m benchmarks.training.evaluate --data ../shared/data \\
         --checkpoint untrained=splade-tiny --checkpoint trained=RUN/selected --weight 0.5 \\
-        --dense all-minilm-l6-v2 -o benchmarks/results/default_model.json
+        --pairs 0 0.3 --dense all-minilm-l6-v2 -o benchmarks/results/default_model.json
 
 Collections, in groups: ``unseen`` (nothing here was trained near them), ``near`` (their training
 split, or documents of their domain, were trained on by a model or its teachers) and ``guard``
@@ -56,7 +57,7 @@ GROUPS = {
     ),
     "guard": ("squad", "ohrbench_gt"),
 }
-WORDS, LEARNED = "english-bm25", "splade"
+WORDS, PAIRS, LEARNED = "english-bm25", "english-bigrams-bm25", "splade"
 MEASURE = nDCG @ 10
 DEPTH = 10
 FUSED_DEPTH = 1000
@@ -125,13 +126,18 @@ def build(
     dataset: Dataset, checkpoints: Mapping[str, str], output: Path, *, split: bool
 ) -> dict[str, CountingEncoder]:
     """Indexes a collection; the encoders know how many dimensions a document got."""
-    spaces = {"words": (SpacePart(PartExpression(1.0, WORDS), create_encoder(WORDS)),)}
+
+    def lexical() -> tuple[SpacePart, ...]:
+        return tuple(
+            SpacePart(PartExpression(1.0, part), create_encoder(part)) for part in (WORDS, PAIRS)
+        )
+
+    spaces = {"words": lexical()}
     encoders = {}
     for name, argument in checkpoints.items():
         encoders[name] = CountingEncoder(cast("SpladeEncoder", create_encoder(LEARNED, argument)))
         learned = SpacePart(PartExpression(1.0, LEARNED, argument), encoders[name])
-        words = SpacePart(PartExpression(1.0, WORDS), create_encoder(WORDS))
-        spaces[name] = (words, learned)
+        spaces[name] = (*lexical(), learned)
     records = (CorpusRecord(document, dataset.name, None) for document in dataset.documents())
     build_index(records, output, spaces, settings=BuildSettings(split=split))
     return encoders
@@ -192,6 +198,7 @@ class Systems:
             for name, argument in checkpoints.items()
         }
         self._words = _identity(create_encoder(WORDS).spec) + units
+        self._pairs = f"{self._words} {_identity(create_encoder(PAIRS).spec)}"
         if arguments.dense:
             files = sorted(arguments.dense.rglob("*.safetensors"))
             self._dense = f"{content_hash(files, ())} {arguments.max_length}{units}"
@@ -202,12 +209,16 @@ class Systems:
             name
             for name in self._checkpoints
             if not all(
-                self._kept.read(place, f"+{weight:g} {name}", self.identities[name])
+                self._kept.read(place, system, identity)
                 for place in datasets
-                for weight in self._arguments.weight
+                for system, identity, _ in self._learned(name)
             )
         ]
-        kept_base = all(self._kept.read(place, "BM25", self._words) for place in datasets)
+        kept_base = all(
+            self._kept.read(place, system, identity)
+            for place in datasets
+            for system, identity, _ in self._lexical()
+        )
         kept_dense = not self._arguments.dense or all(
             self._kept.read(place, system, self._dense)
             for place in datasets
@@ -225,6 +236,27 @@ class Systems:
                         self._make(place, dataset, searcher, encoders, not kept_dense)
         return {place: self._read(place) for place in datasets}
 
+    def _lexical(self) -> list[tuple[str, str, dict[str, float]]]:
+        """Systems without a learned part: name, identity, and weights of parts."""
+        return [
+            (f"BM25 +{pairs:g} pairs", self._pairs, {PAIRS: pairs})
+            if pairs
+            else ("BM25", self._words, {PAIRS: 0.0})
+            for pairs in dict.fromkeys([0.0, *self._arguments.pairs])
+        ]
+
+    def _learned(self, name: str) -> list[tuple[str, str, dict[str, float]]]:
+        """Systems with the learned part of a checkpoint, likewise."""
+        return [
+            (
+                f"+{pairs:g} pairs +{weight:g} {name}" if pairs else f"+{weight:g} {name}",
+                self.identities[name],
+                {PAIRS: pairs, LEARNED: weight},
+            )
+            for pairs in self._arguments.pairs
+            for weight in self._arguments.weight
+        ]
+
     def _make(
         self,
         place: str,
@@ -233,19 +265,21 @@ class Systems:
         encoders: Mapping[str, CountingEncoder],
         dense: bool,
     ) -> None:
-        words = search(searcher, dataset, FUSED_DEPTH if dense else DEPTH, space="words")
-        self._keep(place, "BM25", self._words, words)
+        runs = {}
+        for system, identity, weights in self._lexical():
+            depth = FUSED_DEPTH if dense else DEPTH
+            runs[system] = search(searcher, dataset, depth, space="words", part_weights=weights)
+            self._keep(place, system, identity, runs[system])
         for name, encoder in encoders.items():
             sizes = encoder.sizes(list(dataset.queries.values()))
-            for weight in self._arguments.weight:
-                options = {"space": name, "part_weights": {LEARNED: weight}}
-                run = search(searcher, dataset, DEPTH, **options)
-                self._keep(place, f"+{weight:g} {name}", self.identities[name], run, sizes)
+            for system, identity, weights in self._learned(name):
+                run = search(searcher, dataset, DEPTH, space=name, part_weights=weights)
+                self._keep(place, system, identity, run, sizes)
         if dense:
             arguments = self._arguments
             found = dense_run(dataset, arguments.dense, arguments.cache, arguments.max_length)
             self._keep(place, "dense", self._dense, found)
-            self._keep(place, "RRF", self._dense, fuse(words, found))
+            self._keep(place, "RRF", self._dense, fuse(runs["BM25"], found))
 
     def _keep(
         self,
@@ -259,10 +293,12 @@ class Systems:
         self._kept.write(place, system, identity, first, sizes or {})
 
     def _read(self, place: str) -> tuple[Runs, dict[str, Any]]:
-        identities = {"BM25": self._words}
+        identities = {system: identity for system, identity, _ in self._lexical()}
+        checkpoint_of = {}
         for name in self._checkpoints:
-            for weight in self._arguments.weight:
-                identities[f"+{weight:g} {name}"] = self.identities[name]
+            for system, identity, _ in self._learned(name):
+                identities[system] = identity
+                checkpoint_of[system] = name
         if self._arguments.dense:
             identities |= {"dense": self._dense, "RRF": self._dense}
         runs, sizes = {}, {}
@@ -271,7 +307,7 @@ class Systems:
             assert found is not None
             runs[system] = found[0]
             if found[1]:
-                sizes[system.partition(" ")[2]] = found[1]
+                sizes[checkpoint_of[system]] = found[1]
         return runs, sizes
 
 
@@ -298,6 +334,7 @@ def main() -> None:
         "--checkpoint", action="append", default=[], metavar="NAME=DIR?SETTINGS", help="repeatable"
     )
     parser.add_argument("--weight", type=float, nargs="+", default=[0.5], help="of the part")
+    parser.add_argument("--pairs", type=float, nargs="+", default=[0.0], help="weight of pairs")
     parser.add_argument("--max-length", type=int, default=256, help="tokens read of a document")
     parser.add_argument("--passages", action="store_true", help="split documents of more tokens")
     parser.add_argument("--dense", type=Path, help="directory of a sentence-embedding model")

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from encoders.base import CorpusStatistics, SparseRows
 from encoders.bm25 import create
+from encoders.expression import PartExpression, parse_expression
 from encoders.query.analyzer import Analyzer, create_analyzer
 from encoders.query.idf import idf
 from encoders.query.tokenizer import WordPieceTokenizer
@@ -22,7 +23,8 @@ class LexicalBase:
     """BM25 of one collection, as an index of it computes the score.
 
     Documents are rows of BM25 weights with the collection's average length, queries are counts
-    times the collection's idf: ``queries(texts) @ documents.T`` are the scores.
+    times the collection's idf: ``queries(texts) @ documents.T`` are the scores. Several parts, such
+    as words and pairs of words, stand side by side, their weights in the queries.
 
     Attributes:
         documents: float32 CSR, one row per document over the collection's terms.
@@ -38,13 +40,28 @@ class LexicalBase:
 
         Args:
             documents: Texts.
-            encoder: Name of a BM25 encoder, with settings behind a colon where wanted.
+            encoder: Expression of BM25 encoders: ``english-bm25 + 0.3*english-bigrams-bm25``.
 
         Raises:
             EncoderError: There is no such encoder.
         """
-        name, _, argument = encoder.partition(":")
-        bm25 = create(name, argument or None)
+        self._parts = [_LexicalPart(documents, part) for part in parse_expression(encoder)]
+        self.documents = _side_by_side([part.documents for part in self._parts])
+
+    def queries(self, texts: Sequence[str]) -> sparse.csr_matrix:
+        """float32 CSR of counts times idf; terms that no document has are left out."""
+        return _side_by_side([part.queries(texts) for part in self._parts])
+
+
+def _side_by_side(matrices: Sequence[sparse.csr_matrix]) -> sparse.csr_matrix:
+    return matrices[0] if len(matrices) == 1 else sparse.hstack(matrices, format="csr")
+
+
+class _LexicalPart:
+    """One BM25 encoder of a base."""
+
+    def __init__(self, documents: Sequence[str], part: PartExpression) -> None:
+        bm25 = create(part.name, part.argument)
         side = bm25.query_side()
         self._analyzer: Analyzer = create_analyzer(side.analyzer, side.tokenizer_json)
         self._numbers: dict[str, int] = {}
@@ -55,11 +72,11 @@ class LexicalBase:
         )
         weights = bm25.fit(statistics).weigh(rows).weights
         self.documents = sparse.csr_matrix((weights, counts.indices, counts.indptr), counts.shape)
-        self._idf = idf(len(documents), np.bincount(counts.indices, minlength=counts.shape[1]))
+        doc_freq = np.bincount(counts.indices, minlength=counts.shape[1])
+        self._weights = (part.weight * idf(len(documents), doc_freq)).astype(np.float32)
 
     def queries(self, texts: Sequence[str]) -> sparse.csr_matrix:
-        """float32 CSR of counts times idf; terms that no document has are left out."""
-        return (self._count(texts, grow=False) @ sparse.diags(self._idf)).tocsr()
+        return (self._count(texts, grow=False) @ sparse.diags(self._weights)).tocsr()
 
     def _count(self, texts: Sequence[str], *, grow: bool) -> sparse.csr_matrix:
         pieces = []

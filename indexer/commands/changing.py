@@ -51,6 +51,7 @@ def delete(index: Path, doc_ids: tuple[str, ...], file: TextIO | None) -> None:
     "--query-table",
     metavar="SOURCE",
     help="Where query weights come from: corpus-idf (recomputed from the indexed text), "
+    "content-idf (the same without English stop words and punctuation), "
     "published (the checkpoint's own, or the file given last), or an idf.json file.",
 )
 def configure(

@@ -69,13 +69,14 @@ class EncoderEntry(_Model):
 class QueryEntry(_Model):
     """How queries of a part are encoded, without the encoder.
 
-    ``table`` says where query weights come from: the idf of the indexed text (``corpus-idf``) or
+    ``table`` says where query weights come from: the idf of the indexed text (``corpus-idf``), the
+    same without English stop words and punctuation (``content-idf``, fixed vocabularies only), or
     the file ``table_file`` (``published``: the checkpoint's own).
     """
 
     analyzer: str
     tokenizer_file: str | None = None
-    table: Literal["corpus-idf", "published"]
+    table: Literal["corpus-idf", "content-idf", "published"]
     table_file: str | None = None
 
 

@@ -6,12 +6,12 @@ gives the same bits. How a query is run follows from its terms and the segment:
 * all terms rare, with few postings together: each posting is read once and summed in a hash table
   (``kernels.cpu.rare``); the cost does not depend on the number of rows;
 * else window by window. Rare terms, as far as their postings together fit the hash table, are
-  summed by row first and count as one term. Windows whose bound does not exceed the threshold are left out. In the
-  others the terms are split as in MaxScore (Turtle and Flood, 1995), with window maxima in place
-  of list maxima: terms whose bounds together cannot exceed the threshold are *optional*, the
-  others *essential*. A row that only optional terms hold cannot enter the top k. So the essential
-  terms are accumulated, the rows that could still pass become candidates, and the optional terms
-  are added to candidates only, highest bound first, dropping those that fall behind.
+  summed by row first and count as one term. Windows whose bound does not exceed the threshold are
+  left out. In the others the terms are split as in MaxScore (Turtle and Flood, 1995), with window
+  maxima in place of list maxima: terms whose bounds together cannot exceed the threshold are
+  *optional*, the others *essential*. A row that only optional terms hold cannot enter the top k.
+  So the essential terms are accumulated, the rows that could still pass become candidates, and the
+  optional terms are added to candidates only, highest bound first, dropping those that fall behind.
 
 Within a window:
 

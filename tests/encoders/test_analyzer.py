@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from encoders.base import SparseRows
 from encoders.errors import EncoderError
-from encoders.query import analyzer as analyzer_module
+from encoders.query import word_analyzer
 from encoders.query.analyzer import ANALYZER_NAMES, Analyzer, create_analyzer
 from encoders.query.tokenizer import default_tokenizer_json
 
@@ -90,7 +90,7 @@ def test_wordpiece_is_that_of_bert() -> None:
 
 
 def test_threads_share_an_analyzer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(analyzer_module, "_MAX_CACHED_WORDS", 50)  # renew the table all the time
+    monkeypatch.setattr(word_analyzer, "_MAX_CACHED_WORDS", 50)  # renew the table all the time
     words = [f"running{i}ly" for i in range(400)] + ["technologies", "cats", "the"] * 20
     texts = [" ".join(words[i : i + 7]) for i in range(len(words))]
     expected = [create_analyzer("english").tokens(text) for text in texts]

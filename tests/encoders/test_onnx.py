@@ -25,6 +25,7 @@ from encoders.commands import export_encoder as command  # noqa: E402
 from encoders.onnx import OnnxSpladeEncoder  # noqa: E402
 from encoders.onnx_export import export_encoder  # noqa: E402
 from encoders.registry import create_encoder  # noqa: E402
+from encoders.splade_options import SpladeOptions  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 WORDS = "the red planets of searching engines what weather new yorker indexed xylophone 42 ?"
@@ -98,6 +99,17 @@ def assert_same_rows(checkpoint: Path, exported: Path, settings: str = "", atol=
 def test_router_with_its_query_table(checkpoint, exported, settings):
     assert_same_rows(checkpoint, exported, settings)
     assert create_encoder("splade", str(exported)).query_side().table is not None
+
+
+def test_an_export_records_where_query_weights_come_from(write_masked_lm, tmp_path):
+    export_encoder(
+        write_masked_lm(tmp_path / "checkpoint"),
+        tmp_path / "export",
+        options=SpladeOptions(query_table="content"),
+    )
+    assert create_encoder("splade", f"{tmp_path}/export").query_side().content_only
+    again = create_encoder("splade", f"{tmp_path}/export?query_table=corpus")
+    assert not again.query_side().content_only
 
 
 @pytest.mark.parametrize("strategy", ["max", "sum"])

@@ -18,7 +18,7 @@ from encoders.exported import CONFIG, read_exported, read_head
 from encoders.expression import parse_expression
 from encoders.onnx import OnnxSpladeEncoder
 from encoders.registry import create_encoder
-from encoders.shipped import SHIPPED_MODEL, default_expression
+from encoders.shipped import BIGRAM_WEIGHT, SHIPPED_MODEL, default_expression
 
 ROOT = Path(__file__).parents[2]
 CARD = SHIPPED_MODEL.parent / "README.md"
@@ -83,13 +83,14 @@ def test_it_needs_no_torch(encoder):
 
 def test_the_default_expression_has_the_recorded_weight(monkeypatch):
     config, _, _ = read_exported(SHIPPED_MODEL)
-    words, learned = parse_expression(default_expression())
+    words, pairs, learned = parse_expression(default_expression())
     assert (words.name, words.weight) == ("english-bm25", 1)
+    assert (pairs.name, pairs.weight) == ("english-bigrams-bm25", BIGRAM_WEIGHT)
     assert (learned.name, learned.argument) == ("splade", None)
     assert learned.weight == config.part_weight
     heavier = config.model_copy(update={"part_weight": 1.0})
     monkeypatch.setattr(encoders.shipped, "read_exported", lambda _: (heavier, None, None))
-    assert default_expression() == "english-bm25 + splade"
+    assert default_expression() == "english-bm25 + 0.3*english-bigrams-bm25 + splade"
 
 
 def test_settings_stand_behind_a_question_mark():

@@ -273,7 +273,11 @@ def test_query_weights_in_order_of_priority(write_router, write_masked_lm, tmp_p
     assert source(plain) == "query_token_weights.txt"
     assert create("splade", str(plain)).query_side().table[tokens.index("planet")] == 3.5
     assert source(router) == "query_0_SparseStaticEmbedding/model.safetensors"
-    assert create("splade", f"{router}?query_table=corpus").query_side().table is None
+    for choice, content_only in (("corpus", False), ("content", True)):
+        encoder = create("splade", f"{router}?query_table={choice}")
+        assert encoder.query_side().table is None
+        assert encoder.query_side().content_only is content_only
+        assert encoder.spec.parameters["query_table"] == choice
 
 
 def test_spec_makes_the_encoder_again_and_notices_another_checkpoint(write_masked_lm, tmp_path):

@@ -44,7 +44,8 @@ def index(tmp_path_factory: pytest.TempPathFactory, write_masked_lm: Callable[..
         words = rng.choice(WORDS, 6, replace=False).tolist()
         text = f"{words[1]} {words[2]} {number}. A {words[3]} of {words[4]} and a {words[5]}. Yes."
         documents.append(Document(f"d{number}", text, title=f"{words[0]} {words[1]} {number}"))
-    build(documents, folder / "x.winnow", f"english-bm25 + 0.5*splade:{folder / 'export'}")
+    expression = f"2*english-bm25 + 0.6*english-bigrams-bm25 + splade:{folder / 'export'}"
+    build(documents, folder / "x.winnow", expression)
     return folder / "x.winnow"
 
 
@@ -52,7 +53,7 @@ def test_a_model_is_kept_only_if_it_is_better(index: Path, tmp_path: Path) -> No
     lines: list[str] = []
     found = train_on_corpus(index, tmp_path / "run", steps=4, progress=lines.append)
     assert (found.documents, found.titles) == (600, 600)
-    assert found.base == "english-bm25"
+    assert found.base == "english-bm25 + 0.3*english-bigrams-bm25"
     assert 30 < found.held_back.queries < 90  # about a tenth
     assert any("step 4" in line for line in lines)
     with pytest.raises(TrainingError, match="--resume"):
@@ -110,7 +111,7 @@ def test_titles_of_one_text_stand_on_one_side(tmp_path: Path) -> None:
 
 def test_a_space_without_a_learned_part_is_refused(tmp_path: Path) -> None:
     build([Document("a", "text", title="title")], tmp_path / "x.winnow", "english-bm25")
-    with pytest.raises(TuningError, match="only a SPLADE-type part"):
+    with pytest.raises(TuningError, match="only one SPLADE-type part"):
         train_on_corpus(tmp_path / "x.winnow", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

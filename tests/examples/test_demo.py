@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 MAKEFILE = Path(__file__).parents[2] / "Makefile"
+PARTS = {"english-bm25", "english-bigrams-bm25", "splade"}
 EXPECTED = {
     "run another program and capture its output": ("subprocess.run", "subprocess.check_output"),
     "compare two texts and show the differences line by line": ("difflib.Differ",),
@@ -51,5 +52,5 @@ def test_question_finds_what_answers_it(index: str, question: str) -> None:
     for hit in found:
         shares = [term["contribution"] for term in hit["explanation"]]
         assert sum(shares) == pytest.approx(hit["score"])
-        assert {term["part"] for term in hit["explanation"]} <= {"english-bm25", "splade"}
-    assert {term["part"] for term in found[0]["explanation"]} == {"english-bm25", "splade"}
+        assert {term["part"] for term in hit["explanation"]} <= PARTS
+    assert {term["part"] for term in found[0]["explanation"]} >= {"english-bm25", "splade"}

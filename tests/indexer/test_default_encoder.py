@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from encoders.base import Document
 from encoders.exported import read_exported
-from encoders.shipped import SHIPPED_MODEL, default_expression
+from encoders.shipped import BIGRAM_WEIGHT, SHIPPED_MODEL, default_expression
 from indexer.builder import add_documents, build
+from indexer.configuration import configure_part
 from indexer.corpus.records import CorpusRecord
 from indexer.default_encoder import FALLBACK, choose_encoder
+from indexer.errors import IndexerError
 from indexer.format.manifest import read_manifest
 from indexer.settings import BATCH_CHARACTERS
 from retriever.searcher import open_index
@@ -51,10 +54,15 @@ def records(documents: list[Document]) -> list[CorpusRecord]:
     return [CorpusRecord(document, "-", number) for number, document in enumerate(documents, 1)]
 
 
-def test_english_text_gets_two_parts_with_the_recorded_weight(index):
+def test_english_text_gets_three_parts_with_their_weights(index):
     weight = read_exported(SHIPPED_MODEL)[0].part_weight
     parts = read_manifest(index).spaces["default"].parts
-    assert [(part.name, part.weight) for part in parts] == [("english-bm25", 1), ("splade", weight)]
+    assert [(part.name, part.weight) for part in parts] == [
+        ("english-bm25", 1),
+        ("english-bigrams-bm25", BIGRAM_WEIGHT),
+        ("splade", weight),
+    ]
+    assert parts[2].query.table == "content-idf"
 
 
 @pytest.mark.parametrize("query", PARAPHRASES)
@@ -77,6 +85,23 @@ def test_both_parts_are_searched_at_their_weights(index):
         "physician", part_weights={"english-bm25": 0, "splade": 2 * weight}
     ).hits
     assert single.score == pytest.approx(2 * by_part["splade"], rel=1e-5)
+
+
+def test_stop_words_of_a_query_weigh_nothing(index, tmp_path):
+    def tokens(path: Path, query: str) -> list[str]:
+        terms = open_index(path)._snapshot.space(None).terms(query)
+        return [term.term for term in terms if term.part == "splade"]
+
+    query = "What is the doctor of a hospital?"
+    assert tokens(index, query) == ["what", "doctor", "hospital"]
+    shutil.copytree(index, tmp_path / "index")
+    configure_part(tmp_path / "index", None, "splade", query_table="corpus-idf")
+    assert len(tokens(tmp_path / "index", query)) == 8  # is, the, of, a and the mark as well
+    configure_part(tmp_path / "index", None, "splade", query_table="content-idf")
+    assert tokens(tmp_path / "index", query) == tokens(index, query)
+    for name in ("english-bm25", "english-bigrams-bm25"):
+        with pytest.raises(IndexerError, match="open vocabulary"):
+            configure_part(index, None, name, query_table="content-idf")
 
 
 def test_documents_can_be_added(index, tmp_path):
