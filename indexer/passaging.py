@@ -26,6 +26,12 @@ class LimitedEncoder(Protocol):
         ...
 
 
+WHOLE_BESIDE_WORDS = 2.0
+"""How many windows of an encoder a document may fill and stay whole, where another part of its
+space reads all of it: cut in two, such a document loses more (its words no longer stand together)
+than by an encoder that reads its beginning (docs/default-model.md)."""
+
+
 def count_words(texts: Sequence[str]) -> list[int]:
     """Words separated by white space: the measure for encoders without a limit."""
     return [len(text.split()) for text in texts]
@@ -39,8 +45,10 @@ def _count_own_tokens(encoder: LimitedEncoder, texts: Sequence[str]) -> list[int
 class Passager:
     """Splits documents and counts the passages that an encoder will not read to their end.
 
-    The strictest encoder of all spaces decides the length of a passage. With
-    ``settings.split=False`` every document is one passage, and what an encoder cuts is counted.
+    The strictest encoder of all spaces decides the length of a passage. A document of up to two
+    such lengths stays whole if every space has a part that reads texts of any length, and the
+    settings name no length. With ``settings.split=False`` every document is one passage. What an
+    encoder cuts is counted.
     """
 
     def __init__(self, spaces: Spaces, settings: BuildSettings) -> None:
@@ -61,7 +69,12 @@ class Passager:
             strictest = min(limited, key=self._limits.__getitem__)
             encoder = limited[strictest]
             self._count_tokens = partial(_count_own_tokens, encoder)
-            self._slack = 1.0
+            beside_words = all(
+                any(part.encoder.spec.max_length is None for part in parts)
+                for parts in spaces.values()
+            )
+            whole = beside_words and settings.passage_tokens is None
+            self._slack = WHOLE_BESIDE_WORDS if whole else 1.0
             limit = self._limits[strictest] - encoder.special_token_count
             self.max_tokens = min(settings.passage_tokens or limit, limit)
 

@@ -42,6 +42,36 @@ def test_passages_fit_the_encoder_and_cover_the_text():
     assert splitter.truncated == {"default.word-reader": 0}
 
 
+def beside_words(**settings) -> Passager:
+    words = create_spaces({"default": "english-bm25"})["default"]
+    part = SpacePart(PartExpression(1, "word-reader", None, "word-reader"), WordReader())
+    return Passager({"default": (*words, part)}, BuildSettings(**settings))
+
+
+def words(count: int) -> str:
+    return " ".join(f"Sentence {i} here." for i in range(count // 3))
+
+
+def test_a_document_of_two_windows_stays_whole_where_another_part_reads_all_of_it():
+    splitter = beside_words()
+    documents = [Document("s", words(36)), Document("l", words(39)), Document("t", words(36), "T")]
+    spans, passages = splitter.split(documents)
+    assert [len(s) for s in spans] == [1, 3, 3]
+    assert passages[0].text == documents[0].text
+    assert all(len(p.full_text().split()) <= 18 for p in passages[1:])
+    assert splitter.truncated == {"default.word-reader": 1}
+
+
+def test_it_is_split_where_that_part_is_alone_in_one_space_or_a_length_is_asked_for():
+    alone = SpacePart(PartExpression(1, "word-reader", None, "word-reader"), WordReader())
+    with_words = create_spaces({"default": "english-bm25"})["default"]
+    several = Passager({"both": (*with_words, alone), "alone": (alone,)}, BuildSettings())
+    for splitter in (several, beside_words(passage_tokens=18)):
+        spans, _ = splitter.split([Document("s", words(36))])
+        assert len(spans[0]) > 1
+        assert not any(splitter.truncated.values())
+
+
 def test_whole_documents_are_counted_as_truncated():
     splitter = passager(split=False)
     short = Document("s", "Only five words are here.")

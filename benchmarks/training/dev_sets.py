@@ -1,0 +1,106 @@
+"""Relevance of the default space on dev sets, indexed as ``indexer build`` does it.
+
+    python -m benchmarks.training.dev_sets --data ../shared/data --whole 1 1.5 2 3
+
+For each ``--whole``, how many windows of the learned model's tokens a document may have and stay
+one passage, every set is indexed once, and every weight of pairs of words is combined with every
+weight of the learned part. The sets stand in ``dev_sets.toml``; the mean counts each by its weight.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from ir_measures import nDCG
+
+from benchmarks.reporting import markdown_table, write_result
+from encoders.base import Document
+from encoders.training.sources import Examples, Source, read_source
+from eval.measures import evaluate
+from eval.runs import ScoredDoc
+from indexer import passaging
+from indexer.builder import build_index
+from indexer.corpus.records import CorpusRecord
+from indexer.spaces import create_spaces
+from retriever.searcher import open_index
+
+SETS = Path(__file__).with_name("dev_sets.toml")
+WORDS, PAIRS, LEARNED = "english-bm25", "english-bigrams-bm25", "splade"
+MEASURE = nDCG @ 10
+
+
+def read_sets(data: Path) -> dict[str, tuple[Source, Examples]]:
+    """The dev sets, by name."""
+    found = [Source.model_validate(entry) for entry in tomllib.loads(SETS.read_text())["dev"]]
+    sources = [source.model_copy(update={"path": data / source.path}) for source in found]
+    return {source.name: (source, read_source(source)) for source in sources}
+
+
+def measure(
+    examples: Examples, learned: str, weights: Sequence[tuple[float, float]]
+) -> list[float]:
+    """NDCG@10 of each pair of weights, of pairs of words and of the learned part."""
+    records = (
+        CorpusRecord(Document(str(number), text), "dev", None)
+        for number, text in enumerate(examples.documents)
+    )
+    qrels = {
+        str(number): {str(document): 1 for document in positives}
+        for number, positives in enumerate(examples.positives)
+    }
+    values = []
+    with tempfile.TemporaryDirectory() as work:
+        index = Path(work) / "index.winnow"
+        build_index(records, index, create_spaces({"default": f"{WORDS} + {PAIRS} + {learned}"}))
+        with open_index(index) as searcher:
+            for pairs, part in weights:
+                found = searcher.search_batch(
+                    examples.queries, 10, part_weights={PAIRS: pairs, LEARNED: part}
+                )
+                run: dict[str, list[ScoredDoc]] = {
+                    str(number): [(hit.doc_id, hit.score) for hit in results.hits]
+                    for number, results in enumerate(found)
+                }
+                values.append(evaluate(qrels, run, [MEASURE]).means[str(MEASURE)])
+    return values
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the collections")
+    parser.add_argument("--learned", default=LEARNED, help="the learned part, splade[:DIR]")
+    parser.add_argument("--pairs", type=float, nargs="+", default=[0.0, 0.3])
+    parser.add_argument("--weight", type=float, nargs="+", default=[0.0, 0.5, 1.0])
+    parser.add_argument("--whole", type=float, nargs="+", default=[passaging.WHOLE_BESIDE_WORDS])
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+    sets = read_sets(arguments.data)
+    weights = list(itertools.product(arguments.pairs, arguments.weight))
+    means = np.array([source.weight for source, _ in sets.values()])
+    rows: list[list[Any]] = []
+    results = []
+    for whole in arguments.whole:
+        with mock.patch.object(passaging, "WHOLE_BESIDE_WORDS", whole):
+            columns = [measure(e, arguments.learned, weights) for _, e in sets.values()]
+        for (pairs, part), values in zip(weights, np.array(columns).T, strict=True):
+            mean = float(np.average(values, weights=means))
+            rows.append([whole, pairs, part, f"{mean:.4f}", *(f"{value:.4f}" for value in values)])
+            found = dict(zip(sets, map(float, values.round(5)), strict=True))
+            results.append(
+                {"whole": whole, "pairs": pairs, "weight": part, "mean": round(mean, 5), **found}
+            )
+            print(*rows[-1], flush=True)
+    print("\n" + markdown_table(["whole", "pairs", "learned", "mean", *sets], rows))
+    write_result(arguments.output, {"sets": results})
+
+
+if __name__ == "__main__":
+    main()
