@@ -11,6 +11,11 @@ from indexer.corpus.passages import PassageSpan, passage_document, split_passage
 from indexer.draft import Spaces
 from indexer.settings import DEFAULT_PASSAGE_WORDS, BuildSettings
 
+WHOLE_BESIDE_WORDS = 2.0
+"""How many windows of an encoder a document may fill and stay whole, where another part of its
+space reads all of it: cut in two, such a document loses more (its words no longer stand together)
+than by an encoder that reads its beginning (docs/default-model.md)."""
+
 
 @runtime_checkable
 class LimitedEncoder(Protocol):
@@ -24,12 +29,6 @@ class LimitedEncoder(Protocol):
     def token_lengths(self, texts: Sequence[str]) -> Sequence[int]:
         """Number of tokens of each text, those that are added included."""
         ...
-
-
-WHOLE_BESIDE_WORDS = 2.0
-"""How many windows of an encoder a document may fill and stay whole, where another part of its
-space reads all of it: cut in two, such a document loses more (its words no longer stand together)
-than by an encoder that reads its beginning (docs/default-model.md)."""
 
 
 def count_words(texts: Sequence[str]) -> list[int]:

@@ -22,8 +22,8 @@ class BuildSettings(BaseModel):
     Attributes:
         split: Whether long documents become passages.
         passage_tokens: Most tokens of a passage; by default what the encoders can read, or
-            ``DEFAULT_PASSAGE_WORDS`` words where they read texts of any length. Only with the
-            default does a document that is not much longer stay whole (``indexer.passaging``).
+            ``DEFAULT_PASSAGE_WORDS`` words where they read texts of any length. Whether a
+            document that is somewhat longer stays whole is up to ``indexer.passaging``.
         memory_bytes: Rows are written out as a segment when they exceed about this much memory.
         segment_rows: Most passages of a segment.
         order: How a segment's passages are ordered: as they arrive, or ``bisected``, similar ones

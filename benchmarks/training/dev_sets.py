@@ -19,10 +19,11 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from ir_measures import nDCG
 
 from benchmarks.reporting import markdown_table, write_result
+from benchmarks.training.evaluate import LEARNED, MEASURE, PAIRS, WORDS
 from encoders.base import Document
+from encoders.shipped import BIGRAM_WEIGHT
 from encoders.training.sources import Examples, Source, read_source
 from eval.measures import evaluate
 from eval.runs import ScoredDoc
@@ -33,8 +34,6 @@ from indexer.spaces import create_spaces
 from retriever.searcher import open_index
 
 SETS = Path(__file__).with_name("dev_sets.toml")
-WORDS, PAIRS, LEARNED = "english-bm25", "english-bigrams-bm25", "splade"
-MEASURE = nDCG @ 10
 
 
 def read_sets(data: Path) -> dict[str, tuple[Source, Examples]]:
@@ -77,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the collections")
     parser.add_argument("--learned", default=LEARNED, help="the learned part, splade[:DIR]")
-    parser.add_argument("--pairs", type=float, nargs="+", default=[0.0, 0.3])
+    parser.add_argument("--pairs", type=float, nargs="+", default=[0.0, BIGRAM_WEIGHT])
     parser.add_argument("--weight", type=float, nargs="+", default=[0.0, 0.5, 1.0])
     parser.add_argument("--whole", type=float, nargs="+", default=[passaging.WHOLE_BESIDE_WORDS])
     parser.add_argument("-o", "--output", type=Path)

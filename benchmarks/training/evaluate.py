@@ -23,18 +23,18 @@ import argparse
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 from ir_measures import nDCG
 from numpy.typing import NDArray
 
 from benchmarks.reporting import markdown_table, write_result
+from benchmarks.training.counting_encoder import CountingEncoder, SpladeEncoder
 from benchmarks.training.kept_runs import KeptRuns
-from encoders.base import Document, DocumentEncoder, EncoderSpec, QuerySide, SparseRows
+from encoders.base import EncoderSpec
 from encoders.checkpoint_files import content_hash
 from encoders.expression import PartExpression
-from encoders.query.tokenizer import WordPieceTokenizer
 from encoders.registry import create_encoder
 from eval.compare import Pair, compare
 from eval.datasets.beir import Dataset, open_dataset
@@ -42,7 +42,6 @@ from eval.measures import evaluate
 from eval.runs import ScoredDoc, without_identical_ids
 from indexer.builder import build_index
 from indexer.corpus.records import CorpusRecord
-from indexer.passaging import LimitedEncoder
 from indexer.settings import BuildSettings
 from indexer.spaces import SpacePart
 from retriever.searcher import Searcher, open_index
@@ -66,60 +65,6 @@ RANK_CONSTANT = 60
 
 Runs = dict[str, Mapping[str, list[ScoredDoc]]]
 Values = dict[str, dict[str, NDArray[np.float64]]]
-
-
-class SpladeEncoder(DocumentEncoder, LimitedEncoder, Protocol):
-    """What is counted: an encoder that reads so many tokens of a text."""
-
-
-class CountingEncoder:
-    """Passes calls on and counts in how many documents each dimension is active."""
-
-    def __init__(self, encoder: SpladeEncoder) -> None:
-        self._encoder = encoder
-        self.documents = 0
-        self.doc_freq = np.zeros(int(encoder.spec.vocabulary), np.int64)
-
-    @property
-    def spec(self) -> EncoderSpec:
-        """That of the encoder."""
-        return self._encoder.spec
-
-    @property
-    def special_token_count(self) -> int:
-        """That of the encoder."""
-        return self._encoder.special_token_count
-
-    def token_lengths(self, texts: Sequence[str]) -> Sequence[int]:
-        """Those of the encoder, by which documents become passages."""
-        return self._encoder.token_lengths(texts)
-
-    def count_tokens(self, documents: Sequence[Document]) -> SparseRows:
-        """Token counts of the plain text."""
-        return self._encoder.count_tokens(documents)
-
-    def query_side(self) -> QuerySide:
-        """That of the encoder."""
-        return self._encoder.query_side()
-
-    def encode_documents(self, documents: Sequence[Document]) -> SparseRows:
-        """Rows of the encoder."""
-        rows = self._encoder.encode_documents(documents)
-        self.documents += len(rows)
-        self.doc_freq += np.bincount(rows.dimensions, minlength=len(self.doc_freq))
-        return rows
-
-    def sizes(self, queries: Sequence[str]) -> dict[str, float]:
-        """Active dimensions of a document on the mean, and FLOPS: sum of P_query * P_document."""
-        tokenizer = WordPieceTokenizer(self.query_side().tokenizer_json or b"")
-        query_freq = np.zeros(len(self.doc_freq), np.int64)
-        for ids in tokenizer.ids_batch(queries):
-            query_freq[np.unique(np.asarray(ids, np.int64))] += 1
-        flops = (query_freq / len(queries)) @ (self.doc_freq / self.documents)
-        return {
-            "active_dims": round(float(self.doc_freq.sum() / self.documents), 1),
-            "flops": round(float(flops), 3),
-        }
 
 
 def build(
