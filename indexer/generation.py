@@ -41,6 +41,7 @@ from indexer.settings import (
 )
 from indexer.spaces import SpacePart
 from indexer.tombstones import without_documents
+from kernels.cpu.lookup import score_rows
 from kernels.cpu.search import search_postings
 
 Progress = Callable[[str, int], None]
@@ -277,9 +278,12 @@ def _fit(spaces: Spaces, drafts: Sequence[SegmentDraft]) -> Spaces:
 def _compile_kernels(index: Path, manifest: Manifest) -> None:
     """Compiles the search kernels, or loads them, so that the first query finds them ready."""
     for entry in manifest.segments[-1:]:
-        for space in Segment(index, entry, manifest.spaces).spaces.values():
+        segment = Segment(index, entry, manifest.spaces)
+        for space in segment.spaces.values():
             used = np.flatnonzero(space.postings.max_impact)[:1]
-            search_postings(space.postings, used, np.ones(len(used), dtype=np.int64), 1)
+            _, rows = search_postings(space.postings, used, np.ones(len(used), dtype=np.int64), 1)
+            score_rows(space.postings.layout, used, np.ones(len(used)), rows)
+        segment.doc_ids.take(np.zeros(min(1, len(segment.doc_ids)), dtype=np.int64))
 
 
 def _drift(key: str, manifest: Manifest) -> float | None:

@@ -91,13 +91,13 @@ class IntegerQuery(NamedTuple):
     Attributes:
         terms: Terms of positive weight.
         weights: int64[q], ``rint(weight * scale * factor)``, at least 1: they decide the order.
-        products: float64[q], ``weight * scale``: the score that is shown is their sum.
+        products: ``weight * scale`` of each: the score that is shown is a sum of them.
         factor: Integer score of a float score of 1.
     """
 
-    terms: tuple[QueryTerm, ...]
+    terms: Sequence[QueryTerm]
     weights: NDArray[np.int64]
-    products: NDArray[np.float64]
+    products: Sequence[float]
     factor: float
 
     @property
@@ -117,25 +117,23 @@ def integer_query(terms: Sequence[QueryTerm]) -> IntegerQuery:
     Raises:
         QueryError: A weight is too large for floats to add up, or there are too many terms.
     """
-    # Plain Python: for the few terms of a query it is faster than arrays.
-    kept, products = [], []
-    for term in terms:
-        product = term.weight * term.scale
-        if product > SMALLEST_PRODUCT:
-            kept.append(term)
-            products.append(product)
-    if not kept:
-        return IntegerQuery((), np.zeros(0, np.int64), np.zeros(0, np.float64), 1.0)
-    if len(kept) > MAX_TERMS:
-        raise QueryError(f"a query has at most {MAX_TERMS} terms, got {len(kept)}.")
+    # Plain Python, and little of it: after a search the processor's caches hold other things.
+    products = [term.weight * term.scale for term in terms]
+    if not products or min(products) <= SMALLEST_PRODUCT:
+        terms = [term for term, p in zip(terms, products, strict=True) if p > SMALLEST_PRODUCT]
+        products = [product for product in products if product > SMALLEST_PRODUCT]
+        if not terms:
+            return IntegerQuery((), np.zeros(0, np.int64), (), 1.0)
+    if len(terms) > MAX_TERMS:
+        raise QueryError(f"a query has at most {MAX_TERMS} terms, got {len(terms)}.")
     if max(products) > LARGEST_PRODUCT:
-        term = kept[products.index(max(products))]
+        term = terms[products.index(max(products))]
         raise QueryError(
             f"the weight of {term.term!r:.80} in part {term.part!r}, the part's weight included, "
             f"is {term.weight:g}: too large to add up. Only ratios of weights matter to the order; "
             "give smaller ones."
         )
-    room = LARGEST_SCORE / MAX_IMPACT - 2 * len(kept)
+    room = LARGEST_SCORE / MAX_IMPACT - 2 * len(terms)
     factor = room / sum(products)
-    weights = [round(product * factor) or 1 for product in products]
-    return IntegerQuery(tuple(kept), np.array(weights, np.int64), np.array(products), factor)
+    weights = np.array([round(product * factor) or 1 for product in products], np.int64)
+    return IntegerQuery(terms, weights, products, factor)

@@ -20,16 +20,12 @@ class Ranking:
 
     Attributes:
         scores: int64 integer scores.
-        ordinals: uint64 order of arrival of the documents.
-        arrivals: int64 position of arrival of the passages in their segment.
         segments: int64 number of the segment.
         rows: int64 row of the passage in it.
         doc_nums: int64 number of the document in it.
     """
 
     scores: NDArray[np.int64]
-    ordinals: NDArray[np.uint64]
-    arrivals: NDArray[np.int64]
     segments: NDArray[np.int64]
     rows: NDArray[np.int64]
     doc_nums: NDArray[np.int64]
@@ -40,31 +36,30 @@ class Ranking:
     def take(self, chosen: slice | NDArray) -> Ranking:
         """Some of them."""
         return Ranking(
-            self.scores[chosen],
-            self.ordinals[chosen],
-            self.arrivals[chosen],
-            self.segments[chosen],
-            self.rows[chosen],
-            self.doc_nums[chosen],
+            self.scores[chosen], self.segments[chosen], self.rows[chosen], self.doc_nums[chosen]
         )
 
 
-def _join(first: Ranking, second: Ranking) -> Ranking:
+def _join(snapshot: Snapshot, first: Ranking, second: Ranking) -> Ranking:
     """Both, by score, then by order of arrival."""
     both = Ranking(
         np.concatenate([first.scores, second.scores]),
-        np.concatenate([first.ordinals, second.ordinals]),
-        np.concatenate([first.arrivals, second.arrivals]),
         np.concatenate([first.segments, second.segments]),
         np.concatenate([first.rows, second.rows]),
         np.concatenate([first.doc_nums, second.doc_nums]),
     )
-    return both.take(np.lexsort((both.arrivals, both.ordinals, -both.scores)))
+    ordinals, arrivals = np.zeros(len(both), np.uint64), np.zeros(len(both), np.int64)
+    for number in np.unique(both.segments).tolist():
+        here = both.segments == number
+        segment, rows = snapshot.segments[number], both.rows[here]
+        ordinals[here] = segment.ordinals[both.doc_nums[here]]
+        arrivals[here] = rows if segment.row_arrival is None else segment.row_arrival[rows]
+    return both.take(np.lexsort((arrivals, ordinals, -both.scores)))
 
 
 _NOTHING = np.zeros(0, dtype=np.int64)
 
-NO_RANKING = Ranking(_NOTHING, np.zeros(0, dtype=np.uint64), _NOTHING, _NOTHING, _NOTHING, _NOTHING)
+NO_RANKING = Ranking(_NOTHING, _NOTHING, _NOTHING, _NOTHING)
 
 
 def rank(
@@ -90,7 +85,7 @@ def rank(
             segment leaves is for those after it.
         threads: Threads per segment.
     """
-    rows = sum(segment.entry.row_count for segment in snapshot.segments)
+    rows = snapshot.row_count
     wanted = min(k, rows)
     while wanted:
         passages, exhausted = _rank_passages(
@@ -118,14 +113,14 @@ def _rank_passages(
     """The best ``k`` passages, and whether there are no more."""
     found = NO_RANKING
     exhausted = True
-    rows_left = sum(segment.entry.row_count for segment in snapshot.segments)
-    work = SearchWork()
+    rows_left = snapshot.row_count
+    work = SearchWork() if approximation.is_budgeted else None
     for number, segment in enumerate(snapshot.segments):
         if len(found) >= k:
             # A later segment may still tie with the k-th passage and have arrived before it.
             threshold = max(threshold, int(found.scores[k - 1]) - 1)
         limits = approximation
-        if approximation.is_budgeted:
+        if work is not None:
             limits = approximation.share(segment.entry.row_count / max(rows_left, 1), work)
             rows_left -= segment.entry.row_count
         scores, rows = space.search_segment(
@@ -134,16 +129,13 @@ def _rank_passages(
         if len(rows) >= k:
             exhausted = False
         doc_nums = rows if segment.passage_doc is None else segment.passage_doc[rows]
-        arrivals = rows if segment.row_arrival is None else segment.row_arrival[rows]
         here = Ranking(
             scores,
-            segment.ordinals[doc_nums],
-            arrivals.astype(np.int64, copy=False),
             np.full(len(rows), number) if number else np.zeros(len(rows), dtype=np.int64),
             rows,
             doc_nums.astype(np.int64, copy=False),
         )
-        found = _join(found, here) if len(found) else here
+        found = _join(snapshot, found, here) if len(found) else here
         if len(found) > k:
             exhausted = False
             found = found.take(slice(k))
@@ -151,10 +143,10 @@ def _rank_passages(
 
 
 def _best_per_document(passages: Ranking) -> Ranking:
-    ordinals = passages.ordinals.tolist()
-    if len(set(ordinals)) == len(ordinals):  # mostly, and told faster than by sorting
+    documents = (passages.segments << 32) | passages.doc_nums
+    if len(set(documents.tolist())) == len(documents):  # mostly, and told faster than by sorting
         return passages
-    _, first = np.unique(passages.ordinals, return_index=True)
+    _, first = np.unique(documents, return_index=True)
     return passages.take(np.sort(first))
 
 

@@ -22,6 +22,9 @@ ATTEMPTS = 5
 class Snapshot:
     """Segments and spaces of one manifest. Immutable, shared by threads.
 
+    Attributes:
+        row_count: Rows of all segments, deleted ones included.
+
     Raises:
         IndexCorruptError: A file is missing or damaged.
     """
@@ -36,6 +39,7 @@ class Snapshot:
         ]
         self.spaces = {name: self._open_space(name) for name in manifest.spaces}
         self.alive = [segment.alive_rows for segment in self.segments]
+        self.row_count = sum(segment.entry.row_count for segment in self.segments)
 
     def _open_space(self, name: str) -> SpaceView:
         entry = self.manifest.spaces[name]

@@ -27,6 +27,8 @@ CACHED_TERMS = 1 << 16
 
 _ZERO = np.zeros(1, dtype=np.int64)
 
+_NO_TERMS: dict[str | int, QueryTerm | None] = {}
+
 
 class SpacePartView:
     """The query side of one part over all segments of a snapshot."""
@@ -37,7 +39,8 @@ class SpacePartView:
         self.entry = entry
         self._segments = [segment.spaces[space].parts[entry.name] for segment in segments]
         self._row_count = rows
-        self._cache: dict[tuple[str | int, float], QueryTerm | None] = {}
+        self._cache: dict[float, dict[str | int, QueryTerm | None]] = {}
+        self._cached_terms = 0
         self._texts: dict[int, str] = {}
         tokenizer_json = None
         if entry.query.tokenizer_file:
@@ -60,31 +63,42 @@ class SpacePartView:
         """Looks the tokens of a query up; tokens that no document knows are left out."""
         if isinstance(query, SparseVector):
             return self._vector_terms(query, part_weight)
-        counts: Counter[str] | Counter[int]
+        tokens: Sequence[str | int]
         if self.tokenizer is not None:
-            counts = Counter(self.tokenizer.ids(query))
+            tokens = self.tokenizer.ids(query)
         else:
-            counts = Counter(self.analyzer.tokens(query))
-        repeated = self.entry.encoder.aggregation == "sum"
-        result = []
-        for key, count in counts.items():
-            factor = part_weight * count if repeated else part_weight
-            try:
-                term = self._cache[key, factor]
-            except KeyError:
-                term = self._remember(key, factor)
-            if term is not None:
-                result.append(term)
-        return result
+            tokens = self.analyzer.tokens(query)
+        if len(set(tokens)) == len(tokens):
+            found = self._looked_up(tokens, part_weight)
+        else:
+            counts: Counter[str | int] = Counter(tokens)
+            found = self._looked_up(list(counts), part_weight)
+            if self.entry.encoder.aggregation == "sum":
+                for position, (token, count) in enumerate(counts.items()):
+                    if count > 1:
+                        found[position] = self._looked_up([token], part_weight * count)[0]
+        return [term for term in found if term is not None]
+
+    def _looked_up(self, tokens: Sequence[str | int], factor: float) -> list[QueryTerm | None]:
+        """Terms of tokens, from the cache: most of a query's tokens are in others, too."""
+        known = self._cache.get(factor, _NO_TERMS)
+        try:
+            return [known[token] for token in tokens]
+        except KeyError:
+            return [
+                known[token] if token in known else self._remember(token, factor)
+                for token in tokens
+            ]
 
     def _remember(self, key: str | int, factor: float) -> QueryTerm | None:
-        """Looks a token up for the cache: most of a query's tokens are in others, too."""
         dimensions = self._dimensions(key)
         weight = self._weight(key, dimensions)
         term = self._term(key, weight * factor, dimensions) if weight > 0 else None
-        if len(self._cache) >= CACHED_TERMS:
-            self._cache.clear()
-        self._cache[key, factor] = term
+        if self._cached_terms >= CACHED_TERMS:
+            self._cache = {}
+            self._cached_terms = 0
+        self._cache.setdefault(factor, {})[key] = term
+        self._cached_terms += 1
         return term
 
     def _vector_terms(self, query: SparseVector, part_weight: float) -> list[QueryTerm]:
@@ -230,9 +244,11 @@ class SpaceView:
             threads: Threads that share the segment.
             work: Where to add what the search cost.
         """
-        known = [i for i, term in enumerate(query.terms) if term.dimensions[number] >= 0]
-        dimensions = np.array([query.terms[i].dimensions[number] for i in known], dtype=np.int64)
-        weights = query.weights if len(known) == len(query.terms) else query.weights[known]
+        found = [term.dimensions[number] for term in query.terms]
+        dimensions, weights = np.array(found, dtype=np.int64), query.weights
+        if min(found, default=0) < 0:
+            known = dimensions >= 0
+            dimensions, weights = dimensions[known], weights[known]
         return search_postings(
             self.postings[number],
             dimensions,
@@ -257,4 +273,4 @@ class SpaceView:
             rows: int64[n].
         """
         dimensions = np.array([term.dimensions[number] for term in query.terms], dtype=np.int64)
-        return score_rows(self.postings[number].layout, dimensions, query.products, rows)
+        return score_rows(self.postings[number].layout, dimensions, np.array(query.products), rows)

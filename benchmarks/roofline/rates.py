@@ -10,7 +10,7 @@ from numba import njit
 
 from benchmarks.reporting import markdown_table
 from kernels.cpu.accumulation import accumulate, accumulate_column, revisit, scan
-from kernels.cpu.search import _scratch_arrays
+from kernels.cpu.search import _scratch_of
 
 WINDOW = 8192
 POSTINGS = 1000
@@ -46,7 +46,7 @@ def _revisit_many(accumulator, local_ids, locals_, partial, calls):  # type: ign
 def measure_rates() -> dict[str, float]:
     """Nanoseconds per posting or row, and GB/s; best of several, prints a table."""
     rng = np.random.default_rng(0)
-    accumulator, locals_, partial = _scratch_arrays(13)
+    accumulator, locals_, partial, *_ = _scratch_of(13)
     local_ids = np.stack(
         [np.sort(rng.choice(WINDOW, POSTINGS, replace=False)) for _ in range(CALLS)]
     ).astype(np.uint16)

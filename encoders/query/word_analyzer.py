@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -44,18 +45,30 @@ class EnglishTerms:
         return self._stemmer.stem(term)
 
 
-class _TermTable(dict[str, int]):
+class _Terms(dict[str, str]):
+    """Word to its term, the empty string for a word that has none; it fills itself."""
+
+    def __init__(self, term_of: Callable[[str], str]) -> None:
+        self._term_of = term_of
+
+    def __missing__(self, word: str) -> str:
+        # One string for a term, whatever its word: other tables find it by identity.
+        term = self[word] = sys.intern(self._term_of(word))
+        return term
+
+
+class _TermNumbers(dict[str, int]):
     """Word to the number of its term, -1 for a word that has none; it fills itself."""
 
     def __init__(self, term_of: Callable[[str], str]) -> None:
         self.terms: list[str] = []
         self._numbers: dict[str, int] = {}
         self._term_of = term_of
-        self._lock = threading.Lock()  # term numbers must be unique, and a stemmer is not shared
+        self._lock = threading.Lock()  # term numbers must be unique
 
     def __missing__(self, word: str) -> int:
         with self._lock:
-            term = "" if is_joiners(word) else self._term_of(word)
+            term = self._term_of(word)
             if not term:
                 number = -1
             elif term in self._numbers:
@@ -73,25 +86,26 @@ class WordAnalyzer:
     def __init__(self, name: str, term_of: Callable[[str], str]) -> None:
         self.name = name
         self._term_of = term_of
-        self._table = _TermTable(term_of)
+        self._stemming = threading.Lock()  # a stemmer is not shared
+        self._terms = _Terms(self._term)
+        self._numbers = _TermNumbers(self._term)
         self._last: tuple[str, list[str]] = ("", [])
 
     def tokens(self, text: str) -> list[str]:
         """The terms of a text, in order, with repetitions."""
         last, found = self._last  # words and pairs of words ask for the same query in turn
         if text != last:
-            table = self._current_table()
-            terms = table.terms
-            found = [terms[number] for number in map(table.__getitem__, words(text)) if number >= 0]
+            terms = self._current_terms()
+            found = [term for word in words(text) if (term := terms[word])]
             if len(text) <= _MAX_KEPT_CHARACTERS:
                 self._last = (text, found)
         return list(found)
 
     def token_spans(self, text: str) -> list[tuple[str, int, int]]:
         """(term, start, end) of each term; offsets count the characters of ``text``."""
-        table = self._current_table()
-        numbered = ((table[text[start:end]], start, end) for start, end in word_spans(text))
-        return [(table.terms[n], start, end) for n, start, end in numbered if n >= 0]
+        terms = self._current_terms()
+        found = ((terms[text[start:end]], start, end) for start, end in word_spans(text))
+        return [(term, start, end) for term, start, end in found if term]
 
     def count_batch(self, texts: Sequence[str]) -> SparseRows:
         """How often each term stands in each text: one row per text, with ``terms``."""
@@ -102,7 +116,9 @@ class WordAnalyzer:
         self, texts: Sequence[str]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], Sequence[str]]:
         """Number of words of each text, the term number of every word (-1: none), the terms."""
-        table = self._current_table()
+        if len(self._numbers) > _MAX_CACHED_WORDS:
+            self._numbers = _TermNumbers(self._term)  # others finish with the one they hold
+        table = self._numbers
         split = [words(text) for text in texts]
         lengths = np.fromiter(map(len, split), np.int64, len(split))
         numbers = np.fromiter(
@@ -110,7 +126,14 @@ class WordAnalyzer:
         )
         return lengths, numbers, table.terms
 
-    def _current_table(self) -> _TermTable:
-        if len(self._table) > _MAX_CACHED_WORDS:
-            self._table = _TermTable(self._term_of)  # others finish with the one they hold
-        return self._table
+    def _current_terms(self) -> _Terms:
+        if len(self._terms) > _MAX_CACHED_WORDS:
+            self._terms = _Terms(self._term)  # others finish with the one they hold
+        return self._terms
+
+    def _term(self, word: str) -> str:
+        """The term of a word, the empty string if it has none."""
+        if is_joiners(word):
+            return ""
+        with self._stemming:
+            return self._term_of(word)

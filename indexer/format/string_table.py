@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from indexer.errors import IndexCorruptError
 from indexer.format.arrays import check_offsets, read_array, write_array
+from kernels.cpu.strings import join_strings
 
 
 def write_string_table(directory: Path, name: str, strings: Sequence[str]) -> None:
@@ -52,9 +53,6 @@ def _place(hashes: NDArray[np.uint64], size: int) -> NDArray[np.uint32]:
 
 _LINE_FEED = 10
 
-_MANY = 32
-"""Strings from which on it pays to read them in one piece."""
-
 
 class StringTable:
     """Reader of the files above."""
@@ -87,33 +85,16 @@ class StringTable:
         except UnicodeDecodeError:
             raise IndexCorruptError(self._path, f"string {number} is not UTF-8") from None
 
-    def take(self, numbers: NDArray[np.integer]) -> list[str]:
+    def take(self, numbers: NDArray[np.int64]) -> list[str]:
         """Many strings by their numbers, faster than one by one."""
-        starts, ends = self._offsets[numbers], self._offsets[numbers + 1]
-        if len(numbers) > _MANY:
-            joined = self._joined(starts, ends)
-            if joined is not None:
-                return joined
-        view = self._byte_view
-        spans = zip(starts.tolist(), ends.tolist(), strict=True)
+        joined = join_strings(self._bytes, self._offsets, numbers, _LINE_FEED).tobytes()
         try:
-            return [str(view[s:e], "utf-8") for s, e in spans]
+            strings = joined.decode("utf-8").split("\n")
         except UnicodeDecodeError:
             raise IndexCorruptError(self._path, "a string is not UTF-8") from None
-
-    def _joined(self, starts: NDArray[np.uint64], ends: NDArray[np.uint64]) -> list[str] | None:
-        """The strings as pieces of one, if all are ASCII and none has a line feed."""
-        begins = starts.astype(np.int64)
-        lengths = ends.astype(np.int64) - begins + 1
-        stops = np.cumsum(lengths)
-        places = np.arange(stops[-1]) + np.repeat(begins - stops + lengths, lengths)
-        content = self._bytes.take(places, mode="clip")
-        content[stops - 1] = _LINE_FEED
-        joined = content[:-1].tobytes()
-        if not joined.isascii():
-            return None
-        strings = joined.decode("ascii").split("\n")
-        return strings if len(strings) == len(starts) else None
+        if len(strings) == len(numbers) + 1:
+            return strings[:-1]
+        return [self[number] for number in numbers.tolist()]  # one has a line feed itself
 
     def __iter__(self) -> Iterator[str]:
         for number in range(len(self)):

@@ -155,8 +155,8 @@ def search_segment(  # type: ignore[no-untyped-def]
         accumulator: int32[W], zeros on entry and on exit.
         locals_: uint32[W], scratch.
         partial: int32[W], scratch.
-        keys: int64[min(2 * k, rows + 1)], filled with ``kernels.cpu.heap`` keys in no order; of
-            the length ``rows + 1`` it never runs full.
+        keys: int64[at least k, or min(2 * k, rows + 1) beyond SMALL_K], filled with
+            ``kernels.cpu.heap`` keys in no order; of the length ``rows + 1`` it never runs full.
         work: int64[4], filled: windows visited, postings, candidates completed, and what else it
             took in the time of a posting; see ``kernels.cpu.search.SearchWork``.
 

@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,19 +18,35 @@ from kernels.cpu.heap import LOWER
 from kernels.cpu.inversion import KTH_RANKS
 from kernels.cpu.layout import RARE, WindowedLayout
 from kernels.cpu.processors import usable_cpus
-from kernels.cpu.scoring import search_segment
+from kernels.cpu.scoring import SMALL_K, search_segment
 
 LARGEST_SCORE = 2**31 - 1
 """No score may exceed it: the sum of a query's weights times 255 has to stay within."""
 
-_Scratch = tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.int32]]
+
+class _Scratch(NamedTuple):
+    """Memory of one thread for searches of one window size.
+
+    Attributes:
+        accumulator: int32[W], which the kernel leaves all zeros.
+        locals_: uint32[W], room for candidates.
+        partial: int32[W], room for candidates.
+        keys: int64[SMALL_K], room for what a search of few rows finds.
+        counts: int64[4], room for what it cost.
+    """
+
+    accumulator: NDArray[np.int32]
+    locals_: NDArray[np.uint32]
+    partial: NDArray[np.int32]
+    keys: NDArray[np.int64]
+    counts: NDArray[np.int64]
 
 
 class _ScratchMemory(threading.local):
     """Scratch memory of a thread, by the size of windows."""
 
     def __init__(self) -> None:
-        self.arrays: dict[int, _Scratch] = {}
+        self.of_window_bits: dict[int, _Scratch] = {}
 
 
 _scratch = _ScratchMemory()
@@ -160,16 +176,19 @@ def search_postings(
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     alive = _NONE_EXCLUDED if alive is None else alive
     arrival = _IN_ORDER if arrival is None else arrival
-    for name, values in (("alive", alive), ("arrival", arrival)):
-        if len(values) not in (0, row_count):
-            raise ValueError(f"{name} must have {row_count} values or none, got {len(values)}.")
+    if len(alive) not in (0, row_count) or len(arrival) not in (0, row_count):
+        raise ValueError(
+            f"alive and arrival must have {row_count} values or none, got {len(alive)} and "
+            f"{len(arrival)}."
+        )
     windows = ((row_count - 1) >> layout.window_bits) + 1
     shares = _shares(layout, dimensions, threads, windows, approximation)
     shared_floor = np.zeros(1, dtype=np.int64)
 
     def search(share: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        keys = np.empty(min(2 * k, row_count + 1), dtype=np.int64)
-        counts = np.empty(4, dtype=np.int64)
+        accumulator, locals_, partial, keys, counts = _scratch_of(layout.window_bits)
+        if k > SMALL_K:
+            keys = np.empty(min(2 * k, row_count + 1), dtype=np.int64)
         found = search_segment(
             tuple(layout),
             dimensions,
@@ -184,16 +203,22 @@ def search_postings(
             approximation.window_budget,
             approximation.posting_budget,
             shared_floor,
-            *_scratch_arrays(layout.window_bits),
+            accumulator,
+            locals_,
+            partial,
             keys,
             counts,
         )
         return keys[:found], counts
 
+    def search_share(share: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        keys, counts = search(share)
+        return keys.copy(), counts.copy()  # its thread may search another share
+
     if shares == 1:
         keys, counts = search(0)
     else:
-        found = list(_pool().map(search, range(shares)))
+        found = list(_pool().map(search_share, range(shares)))
         keys = np.concatenate([keys for keys, _ in found])
         counts = np.sum([counts for _, counts in found], axis=0)
     if work is not None:
@@ -240,11 +265,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _scratch_arrays(window_bits: int) -> _Scratch:
-    """This thread's accumulators, which the kernel leaves all zeros, and room for candidates."""
-    found = _scratch.arrays.get(window_bits)
+def _scratch_of(window_bits: int) -> _Scratch:
+    """This thread's memory."""
+    found = _scratch.of_window_bits.get(window_bits)
     if found is None:
         size = 1 << window_bits
-        found = (np.zeros(size, np.int32), np.empty(size, np.uint32), np.empty(size, np.int32))
-        _scratch.arrays[window_bits] = found
+        found = _scratch.of_window_bits[window_bits] = _Scratch(
+            np.zeros(size, np.int32),
+            np.empty(size, np.uint32),
+            np.empty(size, np.int32),
+            np.empty(SMALL_K, np.int64),
+            np.empty(4, np.int64),
+        )
     return found

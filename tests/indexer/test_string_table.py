@@ -20,7 +20,7 @@ def written(directory: Path, strings: list[str]) -> StringTable:
     return StringTable(directory, "ids")
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_many_are_those_of_one_by_one(data, tmp_path_factory) -> None:
     alphabet = data.draw(st.sampled_from(["ab", "ab\n", "ab\x00 é漢🙂"]))

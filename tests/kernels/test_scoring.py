@@ -22,7 +22,7 @@ from kernels.cpu.search import (
     LARGEST_SCORE,
     Approximation,
     SearchWork,
-    _scratch_arrays,
+    _scratch_of,
     search_postings,
 )
 
@@ -54,7 +54,7 @@ def run_kernel(
         threshold,
         **options,
     )
-    accumulator = _scratch_arrays(postings.window_bits)[0]
+    accumulator = _scratch_of(postings.window_bits).accumulator
     assert not accumulator.any(), "scratch memory must be left clean"
     return list(zip(scores.tolist(), rows.tolist(), strict=True))
 
