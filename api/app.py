@@ -10,7 +10,7 @@ from flask import Flask
 from api import documents, health, indexes, openapi, search
 from api.access_log import register_access_log
 from api.auth import require_key
-from api.bodies import register_body_discard
+from api.bodies import register_body_limits
 from api.documents import DocumentIdConverter
 from api.limits import SearchGate
 from api.names import check_names
@@ -71,7 +71,7 @@ def create_app(
     if settings.access_log:
         register_access_log(app)
     register_request_context(app)
-    register_body_discard(app)
+    register_body_limits(app)
     require_key(app, settings.api_keys)
     register_problem_handlers(app)
     for routes in (search, indexes, documents, health, openapi):

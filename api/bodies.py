@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -11,13 +12,13 @@ from flask import Flask, Response, request
 from pydantic import BaseModel, ValidationError
 
 from api.problems import Problem, invalid_field, invalid_fields
+from api.receiving import DISCARD_SECONDS, RECEIVE_SECONDS, receiving
 from api.settings import ServeSettings
 
 Model = TypeVar("Model", bound=BaseModel)
 
 CHUNK_BYTES = 64 * 1024
 DISCARD_BYTES = 64 * 1024 * 1024
-DISCARD_SECONDS = 5.0
 MAX_KEYS = 100
 MAX_REPORTED_ERRORS = 20
 
@@ -26,7 +27,7 @@ def read_body(settings: ServeSettings) -> bytes:
     """Reads the body of the current request.
 
     Raises:
-        Problem: It is not declared as JSON, or is longer than the limit.
+        Problem: It is not declared as JSON, is longer than the limit, or does not arrive in time.
     """
     is_json = request.mimetype == "application/json" or request.mimetype.endswith("+json")
     charset = request.mimetype_params.get("charset", "utf-8").lower()
@@ -44,6 +45,8 @@ def read_body(settings: ServeSettings) -> bytes:
             if len(body) > settings.max_body_bytes:
                 break
         else:
+            if not _received():
+                raise _too_slow()
             return bytes(body)
     raise Problem(
         "body_too_large",
@@ -100,12 +103,18 @@ def parse_query_string(
     return _validate(model, value, settings, strict=False)
 
 
-def register_body_discard(app: Flask) -> None:
-    """Reads what a refused request still sends, so that its client gets to read the answer.
+def register_body_limits(app: Flask) -> None:
+    """Waits for no body that nobody reads, and for that of a refused request not long.
 
-    Closing a connection with unread bytes resets it, and a client in the middle of a large
-    upload would report the reset instead of, say, the 413.
+    What a refused request still sends is read, so that its client gets to read the answer:
+    closing a connection with unread bytes resets it, and a client in the middle of a large upload
+    would report the reset instead of, say, the 413.
     """
+
+    @app.before_request
+    def expect_no_body() -> None:
+        if not request.content_length and "Transfer-Encoding" not in request.headers:
+            _received()
 
     @app.after_request
     def discard(response: Response) -> Response:
@@ -116,26 +125,49 @@ def register_body_discard(app: Flask) -> None:
         return response
 
 
+def _received() -> bool:
+    """Ends the request's deadline; whether it was met."""
+    client = _client()
+    return client is None or receiving.end(client)
+
+
+def _client() -> socket.socket | None:
+    """The connection, where the server tells."""
+    client: socket.socket | None = request.environ.get("gunicorn.socket")
+    return client
+
+
 def _read_chunk() -> bytes:
     try:
         chunk: bytes = request.stream.read(CHUNK_BYTES)
     except Exception as error:  # each WSGI server has its own for broken chunks and lost clients
+        if not _received():
+            raise _too_slow() from error
         raise Problem("bad_request", "The body ends early or is badly chunked.") from error
     return chunk
 
 
+def _too_slow() -> Problem:
+    detail = f"The request did not arrive within {RECEIVE_SECONDS:g} seconds."
+    return Problem("request_timeout", detail)
+
+
 def _discard_rest() -> bool:
     """Reads the rest of the request; whether that was all of it."""
+    client = _client()
+    if client is not None:
+        receiving.begin(client, DISCARD_SECONDS)
     deadline = time.monotonic() + DISCARD_SECONDS
     left = DISCARD_BYTES
-    while left > 0 and time.monotonic() < deadline:
-        try:
+    try:
+        while left > 0 and time.monotonic() < deadline:
             chunk = _read_chunk()
-        except Problem:
-            return False
-        if not chunk:
-            return True
-        left -= len(chunk)
+            if not chunk:
+                return _received()
+            left -= len(chunk)
+    except Problem:
+        pass
+    _received()
     return False
 
 

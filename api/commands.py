@@ -17,7 +17,20 @@ class RefusedError(click.ClickException):
     exit_code = 2
 
 
-@click.command()
+# click leaves lines alone that follow a backspace.
+HELP = """Serve indexes over HTTP.
+
+INDEX is the directory of an index. Its NAME in URLs is that of the directory, without its
+suffix, unless another is given.
+
+\b
+Examples:
+  indexer serve scifact.winnow
+  indexer serve papers=/data/scifact.winnow news=/data/news.winnow --port 9000
+"""
+
+
+@click.command(help=HELP)
 @click.argument("indexes", metavar="[NAME=]INDEX...", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -82,16 +95,7 @@ def serve(
     max_body: int,
     access_log: bool,
 ) -> NoReturn:
-    r"""Serves indexes over HTTP.
-
-    INDEX is the directory of an index. Its NAME in URLs is that of the directory, without its
-    suffix, unless another is given.
-
-    \b
-    Examples:
-      indexer serve scifact.winnow
-      indexer serve papers=/data/scifact.winnow news=/data/news.winnow --port 9000
-    """
+    """Serves indexes over HTTP; see the help text above."""
     # Imported here so that 'indexer --help' need not wait for them, the heaviest ones last.
     from api.auth import KEYS_VARIABLE, ApiKeyError, find_keys
     from api.listener import ListenError, is_loopback, listen, resolve

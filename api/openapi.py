@@ -30,7 +30,12 @@ blueprint = Blueprint("openapi", __name__)
 REFERENCE = "#/components/schemas/{model}"
 
 SEARCH_PROBLEMS = ("bad_request", "unknown_index", "invalid_request", "too_busy")
-BODY_PROBLEMS = ("invalid_json", "body_too_large", "unsupported_media_type")
+BODY_PROBLEMS = (
+    "invalid_json",
+    "request_timeout",
+    "body_too_large",
+    "unsupported_media_type",
+)
 
 
 @blueprint.get("/openapi.json")
@@ -109,6 +114,7 @@ def _paths(schemas: dict[str, Any]) -> dict[str, Any]:
                 "Search with the options of the query string",
                 "SearchAnswer",
                 *SEARCH_PROBLEMS,
+                "uri_too_long",
                 parameters=[index, *_query_parameters(schemas["SearchRequest"])],
             ),
             "post": _operation(

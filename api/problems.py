@@ -30,6 +30,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unknown_index": (404, "No such index"),
     "unknown_document": (404, "No such document"),
     "method_not_allowed": (405, "Method not allowed"),
+    "request_timeout": (408, "Request took too long to arrive"),
     "body_too_large": (413, "Body too large"),
     "uri_too_long": (414, "URL too long"),
     "unsupported_media_type": (415, "Body must be JSON"),
@@ -55,6 +56,7 @@ QUERY_PROBLEMS: tuple[tuple[type[QueryError], str, str], ...] = (
 _CODE_OF_STATUS = {
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "body_too_large",
     414: "uri_too_long",
     415: "unsupported_media_type",

@@ -160,8 +160,8 @@ class BatchRequest(SearchOptions):
     @model_validator(mode="after")
     def _hits_within_limit(self, info: ValidationInfo) -> BatchRequest:
         limit = _settings(info).max_batch_hits
-        hits = len(self.queries) * self.top_k
-        _at_most(hits, limit, "number of queries times top_k must be at most {limit}")
+        hits = len(self.queries) * (self.offset + self.top_k)
+        _at_most(hits, limit, "number of queries times (offset + top_k) must be at most {limit}")
         return self
 
 

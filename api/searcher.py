@@ -56,5 +56,8 @@ class SearcherLike(Protocol):
     def warm_up(self) -> None:
         """Loads the compiled kernel, whatever words the index holds."""
 
+    def pinned(self) -> SearcherLike:
+        """A searcher of the present generation, which does not follow a refresh of this one."""
+
     def refresh(self) -> bool:
         """Moves to the newest generation; whether that is another one."""

@@ -18,14 +18,11 @@ from api.searcher import SearcherLike
 from api.settings import ServeSettings
 from api.warmup import WarmUp
 from indexer.errors import IndexerError
-from retriever.errors import DocumentNotFoundError
 from retriever.searcher import open_index
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-ATTEMPTS = 3
 
 
 class ServedIndex:
@@ -68,29 +65,13 @@ class ServedIndex:
         return described[1]
 
     def read(self, read: Callable[[SearcherLike], T]) -> tuple[T, int]:
-        """Calls ``read`` within one generation, again if a refresh moved the index meanwhile.
+        """Calls ``read`` within one generation, whatever is refreshed meanwhile.
 
         Returns:
             What ``read`` returned, and the generation that it saw from start to end.
-
-        Raises:
-            Problem: The index changed during each of several attempts.
         """
-        for _attempt in range(ATTEMPTS):
-            generation = self.searcher.generation
-            try:
-                result = read(self.searcher)
-            except DocumentNotFoundError:
-                if self.searcher.generation == generation:
-                    raise
-                continue
-            if self.searcher.generation == generation:
-                return result, generation
-        raise Problem(
-            "not_ready",
-            "The index changes faster than it can be read. Try again.",
-            headers={"Retry-After": "1"},
-        )
+        pinned = self.searcher.pinned()
+        return read(pinned), pinned.generation
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,13 @@ from api.app import create_app
 from api.listener import url_of
 from api.logs import configure_logging
 from api.problems import CONTENT_TYPE, problem_document
+from api.receiving import RECEIVE_SECONDS, receiving
 from api.settings import ServeSettings
 from api.warmup import WarmUp
 
-SPARE_THREADS = 4
-"""Threads beyond running and waiting searches, so that health checks are answered at any load."""
+SPARE_THREADS = 32
+"""Threads beyond running and waiting searches: for health checks, and for requests that are slow
+to arrive (``api.receiving`` says how slow they may be)."""
 
 GRACE_SECONDS = 10
 """How long a stopping server lets its requests finish."""
@@ -45,6 +47,14 @@ class SearchWorker(ThreadWorker):
         """Leaves Ctrl-C to the parent process, which then ends this one with its requests done."""
         super().init_signals()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def handle(self, conn: Any) -> Any:
+        """Reads a request and answers it; its client has a limited time to send it."""
+        receiving.begin(conn.sock, RECEIVE_SECONDS)
+        try:
+            return super().handle(conn)
+        finally:
+            receiving.end(conn.sock)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answers a request that did not get as far as the application."""

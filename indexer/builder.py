@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from encoders.base import Document
+from indexer.corpus.layout import REJECTS_SUFFIX
 from indexer.corpus.options import CorpusOptions
 from indexer.corpus.reader import open_corpus
 from indexer.corpus.records import CorpusRecord, Reject, RejectLog, RejectReason
@@ -77,7 +78,7 @@ def build(
     expressions = {DEFAULT_SPACE: encoder} if isinstance(encoder, str) else encoder
     spaces = None if expressions is None else create_spaces(expressions)
     if isinstance(source, str | Path):
-        rejects = RejectLog(output.with_name(f"{output.name}.rejects.jsonl"))
+        rejects = RejectLog(output.with_name(output.name + REJECTS_SUFFIX))
         with rejects:
             corpus = open_corpus(source, options or CorpusOptions(), rejects)
             return build_index(
@@ -93,7 +94,7 @@ def build(
             )
     rejects = RejectLog()
     records = _as_records(source, rejects)
-    return build_index(
+    report = build_index(
         records,
         output,
         spaces,
@@ -103,6 +104,7 @@ def build(
         workers=workers,
         resume=resume,
     )
+    return dataclasses.replace(report, warnings=(*report.warnings, *_unlisted(rejects)))
 
 
 def build_index(
@@ -147,6 +149,7 @@ def build_index(
     """
     refuse_overwriting(output, overwrite=overwrite)
     with write_lock(output):
+        refuse_overwriting(output, overwrite=overwrite)  # another may have built it meanwhile
         current = None
         try:
             current = read_manifest(output)
@@ -171,8 +174,8 @@ def build_index(
 
 
 def add_documents(
-    index: Path,
-    records: Iterable[CorpusRecord],
+    index: str | Path,
+    records: Iterable[CorpusRecord | Document],
     *,
     fields: Mapping[str, str] | None = None,
     rejects: RejectLog | None = None,
@@ -185,7 +188,7 @@ def add_documents(
 
     Args:
         index: Directory of the index.
-        records: The documents, with distinct ids.
+        records: The documents, with distinct ids, or records that tell where these come from.
         fields: Types of metadata fields that are new.
         rejects: Where records go that cannot be indexed.
         replace: A document whose id the index holds replaces it; else it is rejected.
@@ -198,7 +201,9 @@ def add_documents(
         indexer.errors.UnfinishedBuildError: See :func:`build_index`.
         indexer.errors.IndexerError: An encoder of the index is not what it was.
     """
+    index = Path(index)
     rejects = rejects or RejectLog()
+    records = _as_records(records, rejects)
     read_manifest(index)
     with write_lock(index):
         current = read_manifest(index)
@@ -214,14 +219,14 @@ def add_documents(
                 current,
                 base=current,
                 fields={**(fields or {}), **current.fields},
+                replace=replace,
             )
-            held = LiveDocuments(index, current)
-            fresh = _sorted_out(records, held, rejects, writer.replaced, replace)
-            report = writer.write(fresh, rejects)
-        return dataclasses.replace(report, warnings=(*report.warnings, *encoding.warnings))
+            report = writer.write(records, rejects)
+        warnings = (*report.warnings, *encoding.warnings, *_unlisted(rejects))
+        return dataclasses.replace(report, warnings=warnings)
 
 
-def delete_documents(index: Path, doc_ids: Iterable[str]) -> DeletionReport:
+def delete_documents(index: str | Path, doc_ids: Iterable[str]) -> DeletionReport:
     """Deletes documents: they are marked in their segments, and leave the statistics.
 
     Args:
@@ -230,7 +235,11 @@ def delete_documents(index: Path, doc_ids: Iterable[str]) -> DeletionReport:
 
     Raises:
         indexer.errors.IndexNotFoundError: There is no index.
+        TypeError: ``doc_ids`` is a single text.
     """
+    if isinstance(doc_ids, str):
+        raise TypeError(f"delete_documents takes a list of ids, got the text {doc_ids!r:.80}")
+    index = Path(index)
     read_manifest(index)
     with write_lock(index):
         current = read_manifest(index)
@@ -247,6 +256,11 @@ def delete_documents(index: Path, doc_ids: Iterable[str]) -> DeletionReport:
             remove_unnamed_files(index, changed)
             current = changed
         return DeletionReport(current.generation, len(found), len(wanted) - len(found))
+
+
+def _unlisted(rejects: RejectLog) -> tuple[str, ...]:
+    """What was rejected, as a warning, where no file lists it."""
+    return (rejects.render(),) if rejects.total and rejects.path is None else ()
 
 
 def refuse_overwriting(output: Path, *, overwrite: bool) -> None:
@@ -274,10 +288,20 @@ _OWN_NAMES = {SEGMENTS, QUERY, LOCK_NAME, f".{MANIFEST_NAME}.new"}
 """What a build that died before its first commit leaves behind."""
 
 
-def _as_records(documents: Iterable[Document], rejects: RejectLog) -> Iterator[CorpusRecord]:
-    """Documents given from Python, without repeated or empty ids."""
+def _as_records(
+    documents: Iterable[CorpusRecord | Document], rejects: RejectLog
+) -> Iterator[CorpusRecord]:
+    """Records as they are, and documents given from Python, without repeated or empty ids."""
     seen: set[str] = set()
     for number, document in enumerate(documents, 1):
+        if isinstance(document, CorpusRecord):
+            yield document
+            continue
+        if not isinstance(document, Document):
+            raise TypeError(f"an index is made of Documents, got {type(document).__name__}")
+        for name in ("doc_id", "title", "text"):
+            if not isinstance(value := getattr(document, name), str):
+                raise TypeError(f"a Document's {name} is a str, got {value!r:.80}")
         problem = None
         if not document.doc_id:
             problem = (RejectReason.NO_ID, "the id is empty")
@@ -288,30 +312,3 @@ def _as_records(documents: Iterable[Document], rejects: RejectLog) -> Iterator[C
             continue
         seen.add(document.doc_id)
         yield CorpusRecord(document, "<python>", number)
-
-
-def _sorted_out(
-    records: Iterable[CorpusRecord],
-    held: LiveDocuments,
-    rejects: RejectLog,
-    replaced: list[str],
-    replace: bool,
-) -> Iterator[CorpusRecord]:
-    """New documents, and those that replace one; the latter's ids go to ``replaced``."""
-    for record in records:
-        doc_id = record.document.doc_id
-        if doc_id not in held:
-            yield record
-        elif replace:
-            replaced.append(doc_id)
-            yield record
-        else:
-            rejects.add(
-                Reject(
-                    record.file,
-                    record.line,
-                    RejectReason.REPEATED_ID,
-                    "the index holds a document of this id; replace it with --replace",
-                    doc_id,
-                )
-            )

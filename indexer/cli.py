@@ -69,20 +69,24 @@ class _LazyGroup(click.Group):
             formatter.write_dl(rows)
 
 
+# click leaves lines alone that follow a backspace.
+HELP = """Winnow: learned sparse search on plain CPUs.
+
+\b
+indexer build corpus/            builds corpus.winnow beside it
+indexer search corpus.winnow "a question in words"
+indexer serve corpus.winnow      answers over HTTP
+"""
+
+
 def _plugins() -> dict[str, str]:
     return {point.name: point.value for point in entry_points(group="winnow.commands")}
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, help=HELP)
 @click.version_option(version=None, package_name="winnow-search", prog_name="indexer")
 def cli() -> None:
-    r"""Winnow: learned sparse search on plain CPUs.
-
-    \b
-    indexer build corpus/            builds corpus.winnow beside it
-    indexer search corpus.winnow "a question in words"
-    indexer serve corpus.winnow      answers over HTTP
-    """
+    """The commands; see the help text above."""
 
 
 def main() -> None:

@@ -85,8 +85,10 @@ def _find(manifest: Manifest, space: str, part: str | None) -> PartEntry:
     if part is None and len(parts) == 1:
         return parts[0]
     found = manifest.spaces[space].part(part) if part else None
+    known = ", ".join(repr(other.name) for other in parts)
+    if part is None:
+        raise IndexerError(f"space {space!r} has several parts: name one of {known}.")
     if found is None:
-        known = ", ".join(repr(other.name) for other in parts)
         raise IndexerError(f"space {space!r} has no part {part!r}; choose among {known}.")
     return found
 

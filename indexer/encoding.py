@@ -16,6 +16,7 @@ from typing import Any
 
 from encoders.base import DocumentEncoder, StatisticalEncoder
 from encoders.row_cache import ROWS, RowCache, fits_row_cache
+from indexer.corpus.layout import ENCODING_SUFFIX
 from indexer.draft import Spaces
 from indexer.errors import UnfinishedBuildError
 from indexer.report import EncodingReport
@@ -40,7 +41,7 @@ class Encoding:
 
 def encoding_directory(index: Path) -> Path:
     """Where a build keeps what it has encoded: beside the index."""
-    return index.absolute().with_name(f"{index.name}.encoding")
+    return index.absolute().with_name(index.name + ENCODING_SUFFIX)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,10 @@ class CorpusError(IndexerError):
     """The corpus cannot be read: not found, of no known kind, or stopped by ``--strict``."""
 
 
+class NothingIndexedError(CorpusError):
+    """Every record of a new index was rejected."""
+
+
 class IndexNotFoundError(IndexerError):
     """There is no index at this path."""
 

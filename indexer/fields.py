@@ -6,6 +6,8 @@ import dataclasses
 import datetime
 from collections.abc import MutableMapping
 
+import numpy as np
+
 from encoders.base import Document, MetadataValue
 from indexer.corpus.records import RejectReason
 from indexer.format.documents import field_type
@@ -25,7 +27,8 @@ class FieldError(ValueError):
 def fit_fields(document: Document, fields: MutableMapping[str, str]) -> Document:
     """The document with metadata of the fields' types; fields not seen before are added.
 
-    An integer fits a float field and a keyword fits a keyword list.
+    An integer fits a float field and a keyword fits a keyword list; numpy's scalars are taken as
+    Python's, and a field that holds ``None`` is as one that is not there.
 
     Raises:
         FieldError: A value is of another type or of none, a string is not valid Unicode, or
@@ -41,7 +44,13 @@ def fit_fields(document: Document, fields: MutableMapping[str, str]) -> Document
         return document
     new: dict[str, str] = {}
     changed: dict[str, MetadataValue] = {}
+    absent: list[str] = []
     for name, value in document.metadata.items():
+        if value is None:
+            absent.append(name)
+            continue
+        if isinstance(value, np.generic):
+            value = changed[name] = value.item()
         _check_value(name, value)
         found = field_type(value)
         expected = fields.get(name)
@@ -62,9 +71,10 @@ def fit_fields(document: Document, fields: MutableMapping[str, str]) -> Document
             RejectReason.TOO_LARGE,
         )
     fields.update(new)
-    if not changed:
+    if not changed and not absent:
         return document
-    return dataclasses.replace(document, metadata={**document.metadata, **changed})
+    kept = {n: v for n, v in {**document.metadata, **changed}.items() if n not in absent}
+    return dataclasses.replace(document, metadata=kept)
 
 
 def _check_text(name: str, text: str) -> None:
@@ -90,3 +100,10 @@ def _check_value(name: str, value: object) -> None:
         )
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise FieldError(f"field {name!r}: {value!r:.80} does not fit 64 bits")
+    elif isinstance(value, datetime.datetime):
+        try:
+            value.astimezone(datetime.UTC)
+        except OverflowError:
+            raise FieldError(
+                f"field {name!r}: {value} is before the year 1 or after 9999 in UTC"
+            ) from None

@@ -13,13 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from encoders.base import CorpusStatistics, Document, StatisticalEncoder
-from indexer.corpus.records import CorpusRecord, Reject, RejectLog
+from indexer.corpus.records import CorpusRecord, Reject, RejectLog, RejectReason
 from indexer.draft import SegmentDraft, Spaces
 from indexer.encoding import report_encoding
-from indexer.errors import IndexerError
+from indexer.errors import IndexerError, NothingIndexedError
 from indexer.fields import MAX_FIELDS, FieldError, fit_fields
 from indexer.format.commit import (
     SEGMENTS,
@@ -40,9 +38,7 @@ from indexer.settings import (
     BuildSettings,
 )
 from indexer.spaces import SpacePart
-from indexer.tombstones import without_documents
-from kernels.cpu.lookup import score_rows
-from kernels.cpu.search import search_postings
+from indexer.tombstones import LiveDocuments, without_documents
 
 Progress = Callable[[str, int], None]
 """Called with a stage (``encode``, ``invert``) and the documents done in it."""
@@ -73,6 +69,8 @@ class GenerationWriter:
         current: The generation that is there, if any.
         base: The generation whose documents stay, but for ``replaced``; ``None`` to start afresh.
         fields: Types of metadata fields; grows.
+        replace: Whether a document of an id that the base holds replaces that one, in place of
+            being rejected.
         replaced: Ids of the base's documents that this generation leaves out.
     """
 
@@ -83,6 +81,7 @@ class GenerationWriter:
     current: Manifest | None
     base: Manifest | None = None
     fields: dict[str, str] = field(default_factory=dict)
+    replace: bool = False
     replaced: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -100,12 +99,18 @@ class GenerationWriter:
         """Reads all records and commits."""
         started = time.perf_counter()
         intake = self._read(records, rejects)
+        if self.base is None and not intake.documents and rejects.total:
+            raise NothingIndexedError(
+                f"all {rejects.total:,} records were rejected, so no index is written (one that is "
+                f"there stays):\n{rejects.render()}"
+            )
         read = time.perf_counter()
         self.progress("invert", 0)
         manifest, parts = self._finish(intake)
         commit_manifest(self.index, manifest)
         remove_unnamed_files(self.index, manifest)
-        _compile_kernels(self.index, manifest)
+        for entry in manifest.segments[-1:]:  # so that the first search finds the kernels compiled
+            Segment(self.index, entry, manifest.spaces).warm_up()
         self.progress("invert", intake.documents)
         return BuildReport(
             index=self.index,
@@ -130,7 +135,7 @@ class GenerationWriter:
 
     def _read(self, records: Iterable[CorpusRecord], rejects: RejectLog) -> Intake:
         intake = Intake(drafts=[self._new_draft(0)])
-        for batch in _batches(_admitted(records, self.fields, rejects)):
+        for batch in _batches(self._admitted(records, rejects)):
             draft = intake.drafts[-1]
             if draft.row_count and (
                 draft.nnz * BYTES_PER_WEIGHT > self.settings.memory_bytes
@@ -151,6 +156,26 @@ class GenerationWriter:
             self.progress("encode", intake.documents)
         intake.drafts[-1].spill()
         return intake
+
+    def _admitted(self, records: Iterable[CorpusRecord], rejects: RejectLog) -> Iterator[Document]:
+        """Documents that are new, or may replace one, and whose metadata fit the fields so far."""
+        held = LiveDocuments(self.index, self.base) if self.base else ()
+        for record in records:
+            doc_id = record.document.doc_id
+            is_held = doc_id in held
+            if is_held and not self.replace:
+                reason = RejectReason.REPEATED_ID
+                detail = "the index holds a document of this id; replace it with --replace"
+                rejects.add(Reject(record.file, record.line, reason, detail, doc_id))
+                continue
+            try:
+                document = fit_fields(record.document, self.fields)
+            except FieldError as error:
+                rejects.add(Reject(record.file, record.line, error.reason, str(error), doc_id))
+                continue
+            if is_held:  # not before: the old one stays where the new one is rejected
+                self.replaced.append(doc_id)
+            yield document
 
     def _new_draft(self, number: int) -> SegmentDraft:
         name = f"g{self.generation:06d}-{number:04d}"
@@ -275,17 +300,6 @@ def _fit(spaces: Spaces, drafts: Sequence[SegmentDraft]) -> Spaces:
     return fitted
 
 
-def _compile_kernels(index: Path, manifest: Manifest) -> None:
-    """Compiles the search kernels, or loads them, so that the first query finds them ready."""
-    for entry in manifest.segments[-1:]:
-        segment = Segment(index, entry, manifest.spaces)
-        for space in segment.spaces.values():
-            used = np.flatnonzero(space.postings.max_impact)[:1]
-            _, rows = search_postings(space.postings, used, np.ones(len(used), dtype=np.int64), 1)
-            score_rows(space.postings.layout, used, np.ones(len(used)), rows)
-        segment.doc_ids.take(np.zeros(min(1, len(segment.doc_ids)), dtype=np.int64))
-
-
 def _drift(key: str, manifest: Manifest) -> float | None:
     """Average length of the live passages relative to the pinned one."""
     space, _, name = key.partition(".")
@@ -295,18 +309,6 @@ def _drift(key: str, manifest: Manifest) -> float | None:
     if not isinstance(pinned, float) or not tokens:
         return None
     return tokens / manifest.row_count / pinned
-
-
-def _admitted(
-    records: Iterable[CorpusRecord], fields: dict[str, str], rejects: RejectLog
-) -> Iterator[Document]:
-    """Documents whose metadata fit the fields seen so far; the others are rejected."""
-    for record in records:
-        try:
-            yield fit_fields(record.document, fields)
-        except FieldError as error:
-            doc_id = record.document.doc_id
-            rejects.add(Reject(record.file, record.line, error.reason, str(error), doc_id))
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

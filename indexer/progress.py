@@ -65,9 +65,10 @@ class Pace:
         """Seconds until the corpus is read, ``None`` where its size or the pace is unknown."""
         first, last = self._samples[0], self._samples[-1]
         total, read = self.source.bytes_total, last[2] - first[2]
-        if total is None or read <= 0:
+        # Files are read ahead of what is encoded: at their end nothing is known of the rest.
+        if total is None or read <= 0 or last[2] >= total:
             return None
-        return max(total - last[2], 0) * (last[0] - first[0]) / read
+        return (total - last[2]) * (last[0] - first[0]) / read
 
     def render(self) -> str:
         """Documents per second and the time that is left, if known."""

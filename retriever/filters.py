@@ -25,6 +25,9 @@ from retriever.errors import FilterError
 
 MAX_DEPTH = 32
 
+MAX_CONDITIONS = 1000
+"""Each is a pass over a column; many values of one field are one condition, with 'in'."""
+
 _COMPARE: dict[str, Callable] = {
     "eq": pc.equal,
     "gt": pc.greater,
@@ -60,7 +63,27 @@ def document_mask(
     Raises:
         FilterError: The filter is malformed, or names an unknown field or a wrong type.
     """
+    if _count_conditions(condition) > MAX_CONDITIONS:
+        raise FilterError(
+            f"the filter has more than {MAX_CONDITIONS:,} conditions; join those of one field: "
+            "{'field': NAME, 'in': [...]}."
+        )
     return _evaluate(condition, columns, fields, documents, 0).astype(np.uint8)
+
+
+def _count_conditions(condition: Any) -> int:
+    """How many conditions are joined; counting ends soon after the limit."""
+    waiting, count = [condition], 0
+    while waiting and count <= MAX_CONDITIONS:
+        found = waiting.pop()
+        count += 1
+        if isinstance(found, Mapping):
+            for name in ("all", "any"):
+                members = found.get(name)
+                waiting += members if isinstance(members, list | tuple) else ()
+            if "not" in found:
+                waiting.append(found["not"])
+    return count
 
 
 def _evaluate(
@@ -159,7 +182,18 @@ def _typed(value: Any, name: str, kind: str) -> Any:
     if not accepted:
         raise FilterError(f"field {name!r} is of type {kind}, got the value {value!r:.80}.")
     if kind == "float":
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise FilterError(f"field {name!r}: {value!r:.80} is too large for a float.") from None
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise FilterError(
+                f"field {name!r}: the value {value!r:.80} holds half of a surrogate pair, which no "
+                "document's value does."
+            ) from None
     if kind == "date" and isinstance(value, str):
         try:
             value = datetime.datetime.fromisoformat(value)

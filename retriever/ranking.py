@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.format.segment import Segment
 from kernels.cpu.search import EXACT, Approximation, SearchWork
 from retriever.query import IntegerQuery
 from retriever.snapshot import Snapshot
@@ -40,21 +42,38 @@ class Ranking:
         )
 
 
-def _join(snapshot: Snapshot, first: Ranking, second: Ranking) -> Ranking:
-    """Both, by score, then by order of arrival."""
-    both = Ranking(
-        np.concatenate([first.scores, second.scores]),
-        np.concatenate([first.segments, second.segments]),
-        np.concatenate([first.rows, second.rows]),
-        np.concatenate([first.doc_nums, second.doc_nums]),
+class _Ordered(NamedTuple):
+    """A ranking of several segments' passages, and what decides between equal scores.
+
+    Attributes:
+        ranking: Passages, best first.
+        ordinals: uint64 order of arrival of their documents.
+        arrivals: int64 position of arrival of the passages in their segment.
+    """
+
+    ranking: Ranking
+    ordinals: NDArray[np.uint64]
+    arrivals: NDArray[np.int64]
+
+
+def _ordered(segment: Segment, ranking: Ranking) -> _Ordered:
+    rows = ranking.rows
+    arrivals = rows if segment.row_arrival is None else segment.row_arrival[rows].astype(np.int64)
+    return _Ordered(ranking, segment.ordinals[ranking.doc_nums], arrivals)
+
+
+def _join(first: _Ordered, second: _Ordered, k: int) -> _Ordered:
+    """The best ``k`` of both, by score, then by order of arrival."""
+    ranking = Ranking(
+        np.concatenate([first.ranking.scores, second.ranking.scores]),
+        np.concatenate([first.ranking.segments, second.ranking.segments]),
+        np.concatenate([first.ranking.rows, second.ranking.rows]),
+        np.concatenate([first.ranking.doc_nums, second.ranking.doc_nums]),
     )
-    ordinals, arrivals = np.zeros(len(both), np.uint64), np.zeros(len(both), np.int64)
-    for number in np.unique(both.segments).tolist():
-        here = both.segments == number
-        segment, rows = snapshot.segments[number], both.rows[here]
-        ordinals[here] = segment.ordinals[both.doc_nums[here]]
-        arrivals[here] = rows if segment.row_arrival is None else segment.row_arrival[rows]
-    return both.take(np.lexsort((arrivals, ordinals, -both.scores)))
+    ordinals = np.concatenate([first.ordinals, second.ordinals])
+    arrivals = np.concatenate([first.arrivals, second.arrivals])
+    best = np.lexsort((arrivals, ordinals, -ranking.scores))[:k]
+    return _Ordered(ranking.take(best), ordinals[best], arrivals[best])
 
 
 _NOTHING = np.zeros(0, dtype=np.int64)
@@ -111,14 +130,16 @@ def _rank_passages(
     threads: int,
 ) -> tuple[Ranking, bool]:
     """The best ``k`` passages, and whether there are no more."""
-    found = NO_RANKING
+    found: _Ordered | None = None
     exhausted = True
     rows_left = snapshot.row_count
     work = SearchWork() if approximation.is_budgeted else None
     for number, segment in enumerate(snapshot.segments):
-        if len(found) >= k:
-            # A later segment may still tie with the k-th passage and have arrived before it.
-            threshold = max(threshold, int(found.scores[k - 1]) - 1)
+        if found is not None and len(found.ranking) == k:
+            # A later segment may still tie with the k-th passage and have arrived before it. What
+            # is at or below it is not even counted.
+            threshold = max(threshold, int(found.ranking.scores[k - 1]) - 1)
+            exhausted = False
         limits = approximation
         if work is not None:
             limits = approximation.share(segment.entry.row_count / max(rows_left, 1), work)
@@ -135,11 +156,15 @@ def _rank_passages(
             rows,
             doc_nums.astype(np.int64, copy=False),
         )
-        found = _join(snapshot, found, here) if len(found) else here
-        if len(found) > k:
-            exhausted = False
-            found = found.take(slice(k))
-    return found, exhausted
+        if len(snapshot.segments) == 1:
+            return here, exhausted
+        ordered = _ordered(segment, here)
+        if found is None:
+            found = ordered
+        else:
+            exhausted = exhausted and len(found.ranking) + len(here) <= k
+            found = _join(found, ordered, k)
+    return (found.ranking if found else NO_RANKING), exhausted
 
 
 def _best_per_document(passages: Ranking) -> Ranking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -186,7 +187,12 @@ class Searcher:
             k: Most hits per query.
             threads: Queries at a time, each on one thread.
             **options: As for :meth:`search`.
+
+        Raises:
+            QueryError: As for :meth:`search`, or ``queries`` is a single text.
         """
+        if isinstance(queries, str):
+            raise QueryError(f"search_batch takes a list of queries, got the text {queries!r:.80}.")
         if threads <= 1 or len(queries) < 2:
             return [self.search(query, k, **options) for query in queries]
         with ThreadPoolExecutor(threads) as pool:
@@ -231,10 +237,19 @@ class Searcher:
             self._snapshot = open_snapshot(self.path, memory_map=self._memory_map)
             return True
 
+    def pinned(self) -> Self:
+        """A searcher of the present generation, which does not follow a refresh of this one.
+
+        What is asked of it together fits together. It costs nothing, and shares everything.
+        """
+        pinned = copy.copy(self)
+        pinned._refreshing = threading.Lock()
+        return pinned
+
     def warm_up(self) -> None:
-        """Makes the first search as fast as the others, by loading the compiled kernel now."""
-        for space in self._snapshot.spaces.values():
-            space.warm_up()
+        """Makes the first search as fast as the others, by loading the compiled kernels now."""
+        for segment in self._snapshot.segments[:1]:
+            segment.warm_up()
 
     def close(self) -> None:
         """Gives up nothing that another thread may use: maps go with the last reference."""

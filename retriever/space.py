@@ -25,8 +25,6 @@ from retriever.query import IntegerQuery, QueryTerm, SparseVector
 
 CACHED_TERMS = 1 << 16
 
-_ZERO = np.zeros(1, dtype=np.int64)
-
 _NO_TERMS: dict[str | int, QueryTerm | None] = {}
 
 
@@ -53,7 +51,9 @@ class SpacePartView:
         if entry.query.table == "published" and entry.query.table_file:
             self._table = read_array(index / entry.query.table_file, np.float32)
         elif self.tokenizer is not None:
-            doc_freq = sum((part.doc_freq.astype(np.int64) for part in self._segments), _ZERO)
+            doc_freq = np.zeros(int(entry.encoder.vocabulary), dtype=np.int64)
+            for part in self._segments:
+                doc_freq += part.doc_freq
             unweighted = set(self.tokenizer.special_ids)
             if entry.query.table == "content-idf":
                 unweighted |= without_content(self.tokenizer)
@@ -213,13 +213,6 @@ class SpaceView:
             if weight > 0:
                 result += part.terms(query, weight)
         return result
-
-    def warm_up(self) -> None:
-        """Loads or compiles the kernel that searches will run."""
-        for postings in self.postings[:1]:
-            used = np.flatnonzero(postings.max_impact)[:1]
-            _, rows = search_postings(postings, used, np.ones(len(used), dtype=np.int64), 1)
-            score_rows(postings.layout, used, np.ones(len(used)), rows)
 
     def search_segment(
         self,

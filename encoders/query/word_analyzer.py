@@ -17,6 +17,9 @@ from encoders.query.word_break import is_joiners, word_spans, words
 
 _MAX_CACHED_WORDS = 1_000_000
 
+_MAX_KEPT_WORD = 64
+"""Length of a word that is kept for queries: what is longer is no word of a language."""
+
 _MAX_KEPT_CHARACTERS = 1000
 """Length of a text whose terms are kept: queries are shorter."""
 
@@ -53,7 +56,9 @@ class _Terms(dict[str, str]):
 
     def __missing__(self, word: str) -> str:
         # One string for a term, whatever its word: other tables find it by identity.
-        term = self[word] = sys.intern(self._term_of(word))
+        term = sys.intern(self._term_of(word))
+        if len(word) <= _MAX_KEPT_WORD:
+            self[word] = term
         return term
 
 

@@ -13,12 +13,18 @@ Qrels = dict[str, dict[str, int]]
 
 _WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
 
+_COLUMN_NAMES = (
+    {"query-id", "query", "qid", "q-id", "topic"},
+    {"corpus-id", "doc-id", "docid", "document-id", "document", "doc", "did", "pid", "passage-id"},
+    {"score", "relevance", "rel", "label", "grade", "judgement", "judgment"},
+)
+
 
 def read_qrels(path: Path) -> Qrels:
     """Reads a qrels file, compressed or not; the format is found from its lines.
 
     * BEIR: three columns ``query_id doc_id relevance`` divided by tabs, with or without a
-      header line;
+      header line, which may name the columns in another order;
     * TREC: four columns ``query_id iteration doc_id relevance`` divided by white space.
 
     Raises:
@@ -26,6 +32,7 @@ def read_qrels(path: Path) -> Qrels:
             has two different judgements, or the file holds no judgement at all.
     """
     qrels: Qrels = {}
+    order: tuple[int, ...] = (0, 1, 2)
     with open_text(path) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -36,10 +43,11 @@ def read_qrels(path: Path) -> Qrels:
                     f"{path}, line {number}: expected 'query_id<TAB>doc_id<TAB>relevance' or the "
                     f"four columns of TREC qrels, got {line.rstrip()!r}"
                 )
-            query_id, doc_id, relevance = columns
+            if number == 1 and (named := _header(line)):
+                order = named
+                continue
+            query_id, doc_id, relevance = (columns[place] for place in order)
             if not _WHOLE_NUMBER.fullmatch(relevance):
-                if number == 1:  # the header
-                    continue
                 raise DatasetError(
                     f"{path}, line {number}: the relevance must be a whole number, got "
                     f"{relevance!r}"
@@ -54,6 +62,21 @@ def read_qrels(path: Path) -> Qrels:
     if not qrels:
         raise DatasetError(f"{path} holds no judgement")
     return qrels
+
+
+def _header(line: str) -> tuple[int, ...] | None:
+    """Which columns of a BEIR file hold query, document and relevance, if a line names them.
+
+    Names that are not known stand in the usual order, unless the last one may be a relevance.
+    """
+    names = [column.strip() for column in line.split("\t" if "\t" in line else None)]
+    if len(names) != 3:
+        return None
+    plain = [name.lower().replace("_", "-") for name in names]
+    places = [next((i for i, n in enumerate(plain) if n in known), -1) for known in _COLUMN_NAMES]
+    if sorted(places) == [0, 1, 2]:
+        return tuple(places)
+    return None if names[2][:1] in tuple("+-.0123456789") else (0, 1, 2)
 
 
 def _columns(line: str) -> list[str]:

@@ -234,6 +234,7 @@ def _read_and_run(
     quiet: bool,
 ) -> None:
     from indexer.corpus.language import EnglishDetector
+    from indexer.corpus.layout import REJECTS_SUFFIX
     from indexer.corpus.options import CorpusOptions, FieldMapping
     from indexer.corpus.reader import open_corpus
     from indexer.corpus.records import RejectLog
@@ -247,7 +248,7 @@ def _read_and_run(
         format=format_,
         generate_ids=generate_ids,
     )
-    rejects = rejects or index.absolute().with_name(f"{index.name}.rejects.jsonl")
+    rejects = rejects or index.absolute().with_name(index.name + REJECTS_SUFFIX)
     with RejectLog(rejects, strict=strict) as log:
         source = open_corpus(corpus, options, log)
         if not quiet:

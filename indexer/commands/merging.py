@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--memory",
-    metavar="MB",
+    metavar="SIZE",
     callback=lambda _context, _parameter, text: parse_bytes(text) if text else None,
-    help="Refuse a merge that needs more memory. Default: what the machine has.",
+    help="Refuse a merge that needs more memory, e.g. 2GB. Default: what the machine has.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def merge(

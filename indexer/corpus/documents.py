@@ -139,7 +139,7 @@ class DocumentFactory:
 
     def _remedy(self, name: str) -> str:
         if name in self._declared:
-            return "the type was declared"
+            return "the type was declared, or is the one that the index has"
         return (
             "the type was inferred from the records before: declare another in a schema file, "
             f'e.g. {{"{name}": "keyword"}}'

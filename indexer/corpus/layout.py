@@ -10,7 +10,8 @@ read, the first of these that the folder holds:
 5. text files (``.txt``, ``.text``, ``.md``, ``.markdown``, ``.html``, ``.htm``, ``.xhtml``).
 
 Each may be compressed (``.gz``, ``.xz``, ``.zst``); a compressed file is passed over where its
-uncompressed twin stands beside it. Hidden files and folders, and Winnow indexes, are skipped.
+uncompressed twin stands beside it. Hidden files and folders are skipped, and so are Winnow indexes
+and what a build leaves beside them: its rejects and the rows of one that did not end.
 What is passed over is kept for the description of the corpus.
 """
 
@@ -50,6 +51,12 @@ PRECEDENCE = (
     (CorpusFormat.CSV, CorpusFormat.TSV),
     (CorpusFormat.TEXT,),
 )
+
+REJECTS_SUFFIX = ".rejects.jsonl"
+"""Of the file beside an index that lists what a build rejected."""
+
+ENCODING_SUFFIX = ".encoding"
+"""Of the folder beside an index that holds the rows of a build until its commit."""
 
 NOT_THE_FORMAT = "not of the format that is read"
 
@@ -209,6 +216,8 @@ def _walk(root: Path, passed_over: dict[str, list[str]]) -> Iterator[tuple[str, 
                 _pass_over(passed_over, "hidden", _relative(path, root) + "/")
             elif _is_index(path):
                 _pass_over(passed_over, "a Winnow index", _relative(path, root) + "/")
+            elif name.endswith(ENCODING_SUFFIX) and (path / "build.json").exists():
+                _pass_over(passed_over, "rows of a build", _relative(path, root) + "/")
             elif identity in seen:
                 _pass_over(passed_over, "a link to a folder read already", _relative(path, root))
             else:
@@ -219,6 +228,8 @@ def _walk(root: Path, passed_over: dict[str, list[str]]) -> Iterator[tuple[str, 
             path = Path(folder, name)
             if name.startswith("."):
                 _pass_over(passed_over, "hidden", _relative(path, root))
+            elif name.endswith(REJECTS_SUFFIX):
+                _pass_over(passed_over, "rejects of a build", _relative(path, root))
             else:
                 yield _relative(path, root), path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ class RejectLog:
     """Counts rejects by reason and writes them as JSON lines.
 
     The file (keys ``file``, ``line``, ``doc_id``, ``reason``, ``excerpt``) is created at the
-    first reject; without one it never exists. Use the log as a context manager, or close it.
+    first reject; without one it does not exist, nor does that of an earlier run. Use the log as a
+    context manager, or close it.
 
     Args:
         path: The rejects file; ``None`` counts only.
@@ -169,6 +171,9 @@ class RejectLog:
             self._file = None
 
     def __enter__(self) -> RejectLog:
+        if self.path is not None and self.path.is_file():
+            with contextlib.suppress(OSError):  # a file that cannot go is replaced, or told of
+                self.path.unlink()
         return self
 
     def __exit__(

@@ -24,6 +24,8 @@ from indexer.format.documents import DocumentStore
 from indexer.format.manifest import FileEntry, PartEntry, SegmentEntry, SpaceEntry
 from indexer.format.postings import Postings, read_postings
 from indexer.format.string_table import StringTable
+from kernels.cpu.lookup import score_rows
+from kernels.cpu.search import search_postings
 
 TERMS_SUFFIX = "terms"
 
@@ -140,6 +142,14 @@ class Segment:
             )
             if self.passage_doc is None:
                 self.passage_doc = self.row_arrival
+
+    def warm_up(self) -> None:
+        """Compiles the kernels of a search, or loads them; it takes a document to do so."""
+        for space in self.spaces.values():
+            used = np.flatnonzero(space.postings.max_impact)[:1]
+            _, rows = search_postings(space.postings, used, np.ones(len(used), dtype=np.int64), 1)
+            score_rows(space.postings.layout, used, np.ones(len(used)), rows)
+        self.doc_ids.take(np.arange(min(1, len(self.doc_ids))))
 
     @cached_property
     def alive_documents(self) -> NDArray[np.uint8]:

@@ -189,26 +189,30 @@ def search_postings(
         accumulator, locals_, partial, keys, counts = _scratch_of(layout.window_bits)
         if k > SMALL_K:
             keys = np.empty(min(2 * k, row_count + 1), dtype=np.int64)
-        found = search_segment(
-            tuple(layout),
-            dimensions,
-            weights,
-            alive,
-            arrival,
-            k,
-            bisect.bisect_left(KTH_RANKS, k),
-            int(threshold),
-            (windows * share // shares, windows * (share + 1) // shares),
-            approximation.clip,
-            approximation.window_budget,
-            approximation.posting_budget,
-            shared_floor,
-            accumulator,
-            locals_,
-            partial,
-            keys,
-            counts,
-        )
+        try:
+            found = search_segment(
+                tuple(layout),
+                dimensions,
+                weights,
+                alive,
+                arrival,
+                k,
+                bisect.bisect_left(KTH_RANKS, k),
+                int(threshold),
+                (windows * share // shares, windows * (share + 1) // shares),
+                approximation.clip,
+                approximation.window_budget,
+                approximation.posting_budget,
+                shared_floor,
+                accumulator,
+                locals_,
+                partial,
+                keys,
+                counts,
+            )
+        except BaseException:  # out of memory: the accumulator may not be all zeros
+            _scratch.of_window_bits.clear()
+            raise
         return keys[:found], counts
 
     def search_share(share: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

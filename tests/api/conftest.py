@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -126,6 +127,11 @@ class MemorySearcher:
         if doc_id not in self.stored:
             raise DocumentNotFoundError(f"/secret/place holds no {doc_id}")
         return self.stored[doc_id]
+
+    def pinned(self) -> MemorySearcher:
+        pinned = copy.copy(self)
+        pinned.stored = dict(self.stored)
+        return pinned
 
     def documents(self, doc_ids: Sequence[str]) -> list[StoredDocument]:
         self.before_documents()

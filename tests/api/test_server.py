@@ -22,6 +22,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from click.testing import CliRunner
 
+from api.receiving import RECEIVE_SECONDS
 from indexer.cli import cli
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "WINNOW_API_KEYS"}
@@ -275,6 +276,28 @@ def test_what_is_not_http_gets_a_problem_too(served, sent, status):
         assert response.status == status
         assert response.headers["Content-Type"] == "application/problem+json"
         assert json.loads(response.read())["status"] == status
+
+
+def test_clients_that_stall_hold_nobody_up(served):
+    """Many requests whose bodies do not come: others are answered, and these end in a 408."""
+    head = (
+        b"POST /v1/indexes/reports/search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    )
+    stalled = [socket.create_connection((served.host, served.port), 30) for _ in range(30)]
+    for connection in stalled:
+        connection.sendall(head + b"Content-Length: 1000\r\n\r\n{")
+    started = time.monotonic()
+    assert served.request("GET", "/healthz")[0] == 200
+    assert served.search(query="wing")[0] == 200
+    assert time.monotonic() - started < RECEIVE_SECONDS / 2
+    for connection in stalled:
+        connection.sendall(b" ")  # a byte now and then is no excuse
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert response.status == 408
+        assert json.loads(response.read())["code"] == "request_timeout"
+        connection.close()
+    assert time.monotonic() - started < 2 * RECEIVE_SECONDS
 
 
 def test_many_clients_get_the_right_answers(served, topics):

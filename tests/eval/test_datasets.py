@@ -59,8 +59,19 @@ def test_reads_plain_and_compressed_files_alike(tmp_path: Path, suffix: str) -> 
         ("q1\t0\td1\t1\n", {"q1": {"d1": 1}}),
         ("\ufeffquery-id\tcorpus-id\tscore\r\nq1\td1\t1.0\r\n", {"q1": {"d1": 1}}),
         ("q1\td1\t1\nq1\td1\t1\n", {"q1": {"d1": 1}}),
+        ("corpus-id\tscore\tquery_id\nd1\t2\tq1\n", {"q1": {"d1": 2}}),
+        ("a\tb\tc\nq1\td1\t1\n", {"q1": {"d1": 1}}),
     ],
-    ids=["beir", "no header", "trec", "trec with tabs", "windows", "repeated line"],
+    ids=[
+        "beir",
+        "no header",
+        "trec",
+        "trec with tabs",
+        "windows",
+        "repeated line",
+        "another order",
+        "other names",
+    ],
 )
 def test_qrels_formats(tmp_path: Path, content: str, expected: dict) -> None:
     path = tmp_path / "test.tsv"
@@ -73,6 +84,8 @@ def test_qrels_formats(tmp_path: Path, content: str, expected: dict) -> None:
     [
         ("q1\td1\t1\nq1\td2\thigh\n", "line 2: the relevance must be a whole number, got 'high'"),
         ("q1\td1\t1\nq1\td2\t0.5\n", "line 2"),
+        ("q1\td1\t0.5\nq1\td2\t1\n", "line 1: the relevance must be a whole number"),
+        ("q1 0 d1 x1\nq1 0 d2 1\n", "line 1: the relevance must be a whole number"),
         ("q1 d1\n", "line 1: expected"),
         ("q1\td1\t1\nq1\td1\t2\n", "line 2: query 'q1' and document 'd1' are judged 2"),
         ("query-id\tcorpus-id\tscore\n", "holds no judgement"),

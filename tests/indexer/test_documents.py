@@ -11,15 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encoders.base import Document
-from indexer.builder import build, build_index, delete_documents
+from indexer.builder import add_documents, build, build_index, delete_documents
 from indexer.corpus.records import CorpusRecord, RejectLog, RejectReason
-from indexer.errors import IndexerError
+from indexer.errors import IndexerError, NothingIndexedError
 from indexer.fields import MAX_FIELDS
 from indexer.format.documents import DocumentStore, DocumentWriter
+from indexer.merge import merge_segments
 from indexer.spaces import create_spaces
+from retriever.errors import QueryError
 from retriever.searcher import Searcher, open_index
 
 MAY_DAY = datetime.date(2024, 5, 1)
+BEFORE_TIME = datetime.datetime(1, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=14)))
 ODD_IDS = ["two\nlines", "a\ttab", "nul\0", "ünïcödé", "日本語", " ", "-", "..", "~row", "a" * 5000]
 
 
@@ -116,11 +119,11 @@ def test_columns_come_and_go_between_batches(tmp_path):
         (Document("x", "wheat", metadata={"n": 1.5}), RejectReason.WRONG_TYPE),
         (Document("x", "wheat", metadata={"n": True}), RejectReason.WRONG_TYPE),
         (Document("x", "wheat", metadata={"n": 2**63}), RejectReason.WRONG_TYPE),
-        (Document("x", "wheat", metadata={"new": None}), RejectReason.WRONG_TYPE),
         (Document("x", "wheat", metadata={"new": {"a": 1}}), RejectReason.WRONG_TYPE),
         (Document("x", "wheat", metadata={"new": (1, 2)}), RejectReason.WRONG_TYPE),
         (Document("x", "wheat", metadata={"new": np.arange(3)}), RejectReason.WRONG_TYPE),
         (Document("x", "wheat", metadata={"new": MAY_DAY}), RejectReason.WRONG_TYPE),
+        (Document("x", "wheat", metadata={"new": BEFORE_TIME}), RejectReason.WRONG_TYPE),
         (Document("x", "wheat", metadata={"new": "\ud800"}), RejectReason.ENCODING),
         (Document("x", "wheat", metadata={"\ud800": "new"}), RejectReason.ENCODING),
         (Document("x", "half \udc80 a pair"), RejectReason.ENCODING),
@@ -143,6 +146,69 @@ def test_values_that_fit_are_converted(tmp_path):
     assert rejected(tmp_path / "i", [first, second]).total == 0
     searcher = open_index(tmp_path / "i")
     assert stored(searcher, "b") == {"price": 2.0, "tags": ("y",)}
+
+
+def test_numbers_of_numpy_and_fields_without_a_value(tmp_path):
+    values = {"n": np.int64(3), "x": np.float32(0.5), "yes": np.bool_(True), "none": None}
+    plain = Document("b", "wheat", metadata={"n": 4, "none": "here"})
+    assert rejected(tmp_path / "i", [Document("a", "wheat", metadata=values), plain]).total == 0
+    searcher = open_index(tmp_path / "i")
+    assert stored(searcher, "a") == {"n": 3, "x": 0.5, "yes": True}
+    assert stored(searcher, "b") == {"n": 4, "none": "here"}
+
+
+def test_documents_go_where_records_go(tmp_path):
+    index = str(tmp_path / "i")
+    odd = Document("odd", "wheat", metadata={"n": "x"})
+    report = build([Document("a", "wheat", metadata={"n": 1}), odd], index, "plain-bm25")
+    assert "odd" not in [hit.doc_id for hit in open_index(index).search("wheat").hits]
+    assert any("field 'n' holds integer values" in warning for warning in report.warnings)
+    report = add_documents(index, [Document("b", "wheat"), Document("b", "again"), odd])
+    assert report.documents == 1
+    assert report.rejected == {"repeated id": 1, "wrong type": 1}
+    assert delete_documents(index, ["a"]).deleted == 1
+    with pytest.raises(TypeError, match="list of ids"):
+        delete_documents(index, "b")
+    for wrong in ("text", {"doc_id": "a"}, Document(1, "number"), Document("c", None)):
+        with pytest.raises(TypeError, match="Document"):
+            build([wrong], tmp_path / "j", "plain-bm25")
+    with open_index(index) as searcher, pytest.raises(QueryError, match="list of queries"):
+        searcher.search_batch("wheat")
+
+
+def test_a_rejected_replacement_leaves_the_old_document(tmp_path):
+    index = tmp_path / "i"
+    build([Document("a", "old wheat", metadata={"year": 2000})], index, "plain-bm25")
+    for metadata in ({"year": "two thousand"}, {"year": 2**70}, {"new": "\ud800"}):
+        report = add_documents(index, [Document("a", "wheat", metadata=metadata)], replace=True)
+        assert (report.documents, report.replaced, sum(report.rejected.values())) == (0, 0, 1)
+    assert open_index(index).document("a").text == "old wheat"
+
+
+def test_a_build_that_rejects_all_leaves_what_is_there(tmp_path):
+    index = tmp_path / "i"
+    build([Document("a", "wheat")], index, "plain-bm25")
+    bad = Document("b", "wheat", metadata={"new": (1, 2)})
+    with pytest.raises(NothingIndexedError, match="all 1 records were rejected"):
+        build([bad], index, "plain-bm25", overwrite=True)
+    assert open_index(index).document("a").text == "wheat"
+    with pytest.raises(NothingIndexedError):
+        build([bad], tmp_path / "new", "plain-bm25")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("encoder", ["plain-bm25", "wordpiece-bm25", "english-bm25 + 0.5*splade"])
+def test_an_empty_index_is_searched(tmp_path, encoder):
+    build([], tmp_path / "empty", encoder)
+    build([Document("a", "wheat")], tmp_path / "emptied", encoder)
+    delete_documents(tmp_path / "emptied", ["a"])
+    merge_segments(tmp_path / "emptied")
+    for name in ("empty", "emptied"):
+        searcher = open_index(tmp_path / name)
+        assert searcher.search("wheat").hits == ()
+        searcher.warm_up()
+    add_documents(tmp_path / "emptied", [Document("b", "wheat")])
+    assert [hit.doc_id for hit in open_index(tmp_path / "emptied").search("wheat").hits] == ["b"]
 
 
 def test_too_many_fields_are_refused(tmp_path):

@@ -325,6 +325,9 @@ def test_the_pace_is_that_of_the_last_minute():
     pace.update(1200)
     assert pace.render() == "2.0/s, 0:31:40 left"
     assert Pace(Source(None)).render() == "0.0/s"
+    source.bytes_read = 1000  # read ahead to the end, which says nothing of what is to be encoded
+    pace.update(1300)
+    assert "left" not in pace.render()
 
 
 def test_errors_have_a_common_base():

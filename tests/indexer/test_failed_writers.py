@@ -14,6 +14,7 @@ from indexer.configuration import configure_part
 from indexer.corpus.records import CorpusRecord, Reject, RejectLog, RejectReason
 from indexer.errors import CorpusError, IncompatibleIndexError, IndexCorruptError
 from indexer.format.manifest import read_manifest, serialise
+from indexer.format.segment import Segment
 from indexer.spaces import create_spaces
 from indexer.verification import verify
 from retriever.searcher import open_index
@@ -90,7 +91,7 @@ def test_a_failure_after_the_commit_keeps_the_new_generation(tmp_path, monkeypat
     def raise_error(*_: object) -> None:
         raise DiskFullError
 
-    monkeypatch.setattr(generation, "_compile_kernels", raise_error)
+    monkeypatch.setattr(Segment, "warm_up", raise_error)
     with pytest.raises(DiskFullError):
         build([Document("new", "barley")], index, "english-bm25", overwrite=True)
     assert verify(index).problems == ()

@@ -17,7 +17,7 @@ from indexer.spaces import create_spaces
 from kernels import reference
 from kernels.cpu.search import Approximation, search_postings
 from retriever import space
-from retriever.errors import QueryError
+from retriever.errors import FilterError, QueryError
 from retriever.query import MAX_TERMS, QueryTerm, integer_query
 from retriever.searcher import Searcher, open_index
 
@@ -138,6 +138,24 @@ def test_equals_brute_force(searchers, name, words, k, offset):
     assert found(searchers[name], query, k, offset=offset) == truth[offset : offset + k]
 
 
+def test_passages_of_several_segments_crowd_no_document_out(tmp_path):
+    """As many passages as hits are wanted, of few documents, none of whose segments is full."""
+    long = "wheat chaff grain mill bread oven crust wheat rye. " * 360
+    build([Document("a", long)], tmp_path / "index", "english-bm25")
+    last = Document("c", "wheat " + "straw " * 40)
+    for document in (Document("b", long), last):
+        add_documents(tmp_path / "index", [CorpusRecord(document, "-", None)])
+    searcher = open_index(tmp_path / "index")
+    passages = searcher._snapshot.segments[0].entry.row_count
+    assert passages > 3
+    truth = brute_force(searcher, "wheat")
+    assert len(truth) == 3
+    for k in range(1, 2 * passages + 3):
+        results = searcher.search("wheat", k)
+        assert [(hit.doc_id, hit.score) for hit in results.hits] == truth[:k]
+        assert results.total.value == 3 if results.total.relation == "eq" else k <= 3
+
+
 def test_segments_do_not_matter(searchers):
     for query in ("wheat", "sieve grain", "straw husk bread wheat oat", "chaff chaff chaff"):
         assert found(searchers["one"], query, 500) == found(searchers["several"], query, 500)
@@ -159,6 +177,23 @@ def test_filters_exclude_before_the_top_k(searchers):
     results = searchers["one"].search("wheat", filter=nothing)
     assert results.hits == ()
     assert results.total.value == 0
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ({"field": "price", "gte": 10**400}, "too large for a float"),
+        ({"field": "kind", "eq": "\ud800"}, "half of a surrogate pair"),
+        ({"field": "kind", "in": ["a", "\udc00"]}, "half of a surrogate pair"),
+        ({"any": [{"field": "kind", "eq": "a"}] * 1001}, "more than 1,000 conditions"),
+        ({"not": {"all": [{"any": [{"field": "kind", "eq": "a"}] * 600}] * 2}}, "1,000 conditions"),
+    ],
+)
+def test_filters_that_cannot_be_applied(tmp_path, condition, message):
+    metadata = {"price": 1.5, "kind": "a"}
+    build([Document("a", "wheat", metadata=metadata)], tmp_path / "index", "english-bm25")
+    with pytest.raises(FilterError, match=message):
+        open_index(tmp_path / "index").search("wheat", filter=condition)
 
 
 def test_totals(searchers):

@@ -84,12 +84,16 @@ def test_hidden_files_indexes_and_twins_are_skipped(read: Any, tmp_path: Path) -
     populate(tmp_path / "named", "parquet")
     (tmp_path / "named/manifest.json").write_text('{"format": "winnow-index"}')
     (tmp_path / ".hidden.jsonl").write_text(record("hidden"))
+    (tmp_path / "old.winnow.rejects.jsonl").write_text(record("rejected"))
+    populate(tmp_path / "old.winnow.encoding", "jsonl")
+    (tmp_path / "old.winnow.encoding/build.json").write_text("{}")
     (tmp_path / "a.ndjson.gz").write_bytes(b"never opened")
     result = read(tmp_path)
     assert result.ids == ["jsonl"]
     assert result.rejects == []
     shown = result.corpus.description.render()
-    for words in ("a Winnow index", "old.winnow/", "named/", ".hidden.jsonl", "uncompressed"):
+    words_of_each = ("old.winnow/", "named/", ".hidden.jsonl", "uncompressed", "rejects of a build")
+    for words in (*words_of_each, "a Winnow index", "old.winnow.encoding/"):
         assert words in shown
 
 

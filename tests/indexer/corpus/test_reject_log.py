@@ -29,6 +29,13 @@ def test_file_appears_with_the_first_reject(tmp_path: Path) -> None:
     ]
 
 
+def test_the_file_of_an_earlier_run_goes(tmp_path: Path) -> None:
+    path = tmp_path / "rejects.jsonl"
+    path.write_text("{}\n")
+    with RejectLog(path):
+        assert not path.exists()
+
+
 def test_keeps_only_the_first_samples() -> None:
     log = RejectLog(keep=2)
     for line in range(5):
