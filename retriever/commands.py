@@ -77,6 +77,8 @@ def search(
     }
     if bool(query) == (queries is not None):
         raise click.UsageError("give a query in words, or many with --queries FILE.")
+    if queries is not None and (as_json or explain):
+        raise click.UsageError("--queries prints a TREC run: leave out --json and --explain.")
     with open_index(index) as searcher:
         if queries is not None:
             _print_run(searcher, queries, k, threads, options)

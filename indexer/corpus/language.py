@@ -25,7 +25,7 @@ MOST_FOREIGN_LETTERS = 0.3
 
 # With less text than this, nothing is said.
 LEAST_WORDS = 40
-LEAST_LETTERS = 40
+LEAST_LETTERS = 10
 
 _WORD = re.compile(r"[^\W\d_]+")
 _FOREIGN_LETTER = re.compile(r"[^\W\d_\u0000-\u024f\u1e00-\u1eff]")

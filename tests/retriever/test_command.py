@@ -142,6 +142,7 @@ def test_part_weights(search, index):
     [
         ([], 2, "give a query"),
         (["x", "--queries", "-"], 2, "give a query"),
+        (["--queries", "-", "--json"], 2, "leave out --json"),
         (["x", "-k", "-1"], 2, "-k"),
         (["x", "-k", "ten"], 2, "-k"),
         (["x", "-k", "100000000"], 1, "k must lie between"),

@@ -76,6 +76,11 @@ def test_says_nothing_about_too_little_text() -> None:
     assert warning("1234 5678 " * 100) is None
 
 
+def test_few_letters_of_another_script_are_enough() -> None:
+    assert "not Latin" in str(warning("吾輩は猫である。名前はまだ無い。", 1))
+    assert "not Latin" in str(warning("Кошка спала", 1))
+
+
 def test_mostly_english_collections_pass() -> None:
     detector = EnglishDetector()
     for number, text in enumerate([*ENGLISH.values(), FOREIGN["German"], FOREIGN["Russian"]]):
