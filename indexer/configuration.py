@@ -87,7 +87,7 @@ def _find(manifest: Manifest, space: str, part: str | None) -> PartEntry:
     found = manifest.spaces[space].part(part) if part else None
     known = ", ".join(repr(other.name) for other in parts)
     if part is None:
-        raise IndexerError(f"space {space!r} has several parts: name one of {known}.")
+        raise IndexerError(f"space {space!r} has several parts; choose among {known}.")
     if found is None:
         raise IndexerError(f"space {space!r} has no part {part!r}; choose among {known}.")
     return found
