@@ -68,15 +68,12 @@ class SpacePartView:
             tokens = self.tokenizer.ids(query)
         else:
             tokens = self.analyzer.tokens(query)
-        if len(set(tokens)) == len(tokens):
-            found = self._looked_up(tokens, part_weight)
-        else:
-            counts: Counter[str | int] = Counter(tokens)
-            found = self._looked_up(list(counts), part_weight)
-            if self.entry.encoder.aggregation == "sum":
-                for position, (token, count) in enumerate(counts.items()):
-                    if count > 1:
-                        found[position] = self._looked_up([token], part_weight * count)[0]
+        found = self._looked_up(list(dict.fromkeys(tokens)), part_weight)
+        if self.entry.encoder.aggregation == "sum" and len(found) < len(tokens):
+            counts: Counter[str | int] = Counter(tokens)  # in the same order
+            for position, (token, count) in enumerate(counts.items()):
+                if count > 1:
+                    found[position] = self._looked_up([token], part_weight * count)[0]
         return [term for term in found if term is not None]
 
     def _looked_up(self, tokens: Sequence[str | int], factor: float) -> list[QueryTerm | None]:
