@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
 import time
@@ -26,15 +27,17 @@ class ReceiveDeadlines:
         self._deadlines: dict[socket.socket, float] = {}
         self._late: set[socket.socket] = set()
         self._watching = False
+        self._wakes_at = math.inf
 
     def begin(self, client: socket.socket, seconds: float) -> None:
         """From now on the client has so many seconds."""
         with self._changed:
-            self._deadlines[client] = time.monotonic() + seconds
+            deadline = self._deadlines[client] = time.monotonic() + seconds
             if not self._watching:
                 self._watching = True
                 threading.Thread(target=self._watch, name="receiving", daemon=True).start()
-            self._changed.notify()
+            if deadline < self._wakes_at:  # seldom: requests need not wake the watch
+                self._changed.notify()
 
     def end(self, client: socket.socket) -> bool:
         """No longer; whether the client was in time."""
@@ -53,8 +56,8 @@ class ReceiveDeadlines:
                     self._late.add(client)
                     with contextlib.suppress(OSError):  # it is closed already
                         client.shutdown(socket.SHUT_RD)
-                ends = self._deadlines.values()
-                self._changed.wait(min(ends) - now if ends else None)
+                self._wakes_at = min(self._deadlines.values(), default=math.inf)
+                self._changed.wait(self._wakes_at - now if self._deadlines else None)
 
 
 receiving = ReceiveDeadlines()

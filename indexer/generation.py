@@ -100,9 +100,11 @@ class GenerationWriter:
         started = time.perf_counter()
         intake = self._read(records, rejects)
         if self.base is None and not intake.documents and rejects.total:
+            shown = "".join(f" {first.place}: {first.message}." for first in rejects.samples[:1])
+            listed = "" if rejects.path is None else f" All of them: {rejects.path}"
             raise NothingIndexedError(
-                f"all {rejects.total:,} records were rejected, so no index is written (one that is "
-                f"there stays):\n{rejects.render()}"
+                f"all {rejects.total:,} records were rejected, and no index was written (one that "
+                f"is there stays).{shown}{listed}"
             )
         read = time.perf_counter()
         self.progress("invert", 0)

@@ -16,6 +16,8 @@ from indexer.errors import CorpusError
 
 EXCERPT_CHARACTERS = 200
 
+_KEYS = ["file", "line", "doc_id", "reason", "excerpt"]
+
 
 class FieldType(StrEnum):
     """Type of a metadata field; the values are the names that a schema file uses."""
@@ -87,6 +89,16 @@ class Reject:
         """``file:line`` or ``file``, always printable."""
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         return place.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_rejects_file(path: Path) -> bool:
+    """Whether an earlier run wrote it: a file of the user's that was named by mistake stays."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            row = json.loads(file.readline(1 << 20))
+    except (OSError, ValueError):
+        return False
+    return isinstance(row, dict) and list(row) == _KEYS
 
 
 class RejectLog:
@@ -171,7 +183,7 @@ class RejectLog:
             self._file = None
 
     def __enter__(self) -> RejectLog:
-        if self.path is not None and self.path.is_file():
+        if self.path is not None and _is_rejects_file(self.path):
             with contextlib.suppress(OSError):  # a file that cannot go is replaced, or told of
                 self.path.unlink()
         return self

@@ -195,6 +195,11 @@ def test_a_build_that_rejects_all_leaves_what_is_there(tmp_path):
     with pytest.raises(NothingIndexedError):
         build([bad], tmp_path / "new", "plain-bm25")
     assert not (tmp_path / "new").exists()
+    with pytest.raises(NothingIndexedError) as learned:
+        build([bad], tmp_path / "new", "english-bm25 + 0.5*splade")
+    assert "\n" not in str(learned.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["i"]  # nothing to resume
+    build([Document("c", "wheat")], tmp_path / "new", "english-bm25 + 0.5*splade")
 
 
 @pytest.mark.parametrize("encoder", ["plain-bm25", "wordpiece-bm25", "english-bm25 + 0.5*splade"])

@@ -31,9 +31,15 @@ def test_file_appears_with_the_first_reject(tmp_path: Path) -> None:
 
 def test_the_file_of_an_earlier_run_goes(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
-    path.write_text("{}\n")
+    with RejectLog(path) as log:
+        log.add(REJECT)
+    assert path.exists()
     with RejectLog(path):
         assert not path.exists()
+    path.write_text('{"id": "a", "text": "somebody\'s corpus"}\n')
+    with RejectLog(path):
+        pass
+    assert "corpus" in path.read_text()
 
 
 def test_keeps_only_the_first_samples() -> None:
