@@ -225,7 +225,8 @@ class BuildReport:
             if part.encoding is not None:
                 lines.append(f"    {part.encoding.render()}")
         if self.rejected_count:
-            lines.append(f"  {self.rejected_count:,} records rejected, see {self.rejects_file}")
+            see = f", see {self.rejects_file}" if self.rejects_file else ""
+            lines.append(f"  {self.rejected_count:,} records rejected{see}")
             lines += [f"    {count:,} x {reason}" for reason, count in self.rejected.items()]
         if self.segments > 1:
             lines.append(

@@ -76,7 +76,7 @@ def _header(line: str) -> tuple[int, ...] | None:
     places = [next((i for i, n in enumerate(plain) if n in known), -1) for known in _COLUMN_NAMES]
     if sorted(places) == [0, 1, 2]:
         return tuple(places)
-    return None if names[2][:1] in tuple("+-.0123456789") else (0, 1, 2)
+    return (0, 1, 2) if names[2] and names[2][0] not in "+-.0123456789" else None
 
 
 def _columns(line: str) -> list[str]:

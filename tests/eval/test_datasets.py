@@ -85,6 +85,7 @@ def test_qrels_formats(tmp_path: Path, content: str, expected: dict) -> None:
         ("q1\td1\t1\nq1\td2\thigh\n", "line 2: the relevance must be a whole number, got 'high'"),
         ("q1\td1\t1\nq1\td2\t0.5\n", "line 2"),
         ("q1\td1\t0.5\nq1\td2\t1\n", "line 1: the relevance must be a whole number"),
+        ("q1\td1\t\nq1\td2\t1\n", "line 1: the relevance must be a whole number"),
         ("q1 0 d1 x1\nq1 0 d2 1\n", "line 1: the relevance must be a whole number"),
         ("q1 d1\n", "line 1: expected"),
         ("q1\td1\t1\nq1\td1\t2\n", "line 2: query 'q1' and document 'd1' are judged 2"),
