@@ -59,6 +59,19 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
+def checked_kernels(pytestconfig) -> dict[str, str]:
+    """An environment in which kernels raise ``IndexError`` instead of reading or writing outside.
+
+    They are compiled once and kept from one run of the tests to the next.
+    """
+    assert pytestconfig.cache is not None
+    cache = pytestconfig.cache.mkdir("bounds-checked-kernels")
+    root = Path(__file__).parents[1]
+    settings = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(root)}
+    return {**os.environ, **settings}
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real collections in BEIR layout, or a skip where there is none."""
     places = [os.environ.get("WINNOW_DATA"), Path(__file__).parents[2] / "shared" / "data"]

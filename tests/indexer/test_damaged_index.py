@@ -6,7 +6,6 @@ compiled into the kernels, so that a read or write outside an array is an error 
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import shutil
@@ -21,7 +20,6 @@ from indexer.errors import IndexCorruptError, IndexNotFoundError
 from indexer.format.postings import Postings, read_postings, write_postings
 from retriever.searcher import open_index
 
-ROOT = Path(__file__).parents[2]
 INDEXES = ["word_index", pytest.param("splade_index", marks=pytest.mark.torch)]
 
 
@@ -29,18 +27,6 @@ INDEXES = ["word_index", pytest.param("splade_index", marks=pytest.mark.torch)]
 def index(request, tmp_path) -> Path:
     """A copy to be damaged."""
     return Path(shutil.copytree(request.getfixturevalue(request.param), tmp_path / "index"))
-
-
-@pytest.fixture(scope="session")
-def checked_kernels(pytestconfig) -> dict[str, str]:
-    """An environment in which kernels raise ``IndexError`` instead of reading or writing outside.
-
-    They are compiled once and kept from one run of the tests to the next.
-    """
-    assert pytestconfig.cache is not None
-    cache = pytestconfig.cache.mkdir("bounds-checked-kernels")
-    settings = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
-    return {**os.environ, **settings}
 
 
 def files_of(index: Path) -> list[Path]:

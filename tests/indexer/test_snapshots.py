@@ -126,7 +126,8 @@ def test_threads_search_while_the_index_changes(index):
     failures: list[object] = []
 
     def search() -> None:
-        while not stop.is_set():
+        # The pause leaves the interpreter to the writer.
+        while not stop.wait(0.005):
             try:
                 results = searcher.search("wheat", 100, explain=True, highlight=True)
                 prefixes = {hit.doc_id.rstrip("0123456789") for hit in results.hits}

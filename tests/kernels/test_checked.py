@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-
-import pytest
 
 TESTS = Path(__file__).with_name("test_scoring.py")
 
 
-@pytest.mark.parametrize("variable", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
-def test_scoring(variable, tmp_path):
-    environment = {**os.environ, variable: "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+def check(environment: Mapping[str, str]) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TESTS)]
     done = subprocess.run(
         [*command, "-W", "ignore", "-k", "brute_force or rare or exact_scores"],
@@ -26,3 +23,11 @@ def test_scoring(variable, tmp_path):
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert " passed" in done.stdout
+
+
+def test_as_plain_python():
+    check({**os.environ, "NUMBA_DISABLE_JIT": "1"})
+
+
+def test_with_bounds_checks(checked_kernels):
+    check(checked_kernels)
