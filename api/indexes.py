@@ -6,8 +6,15 @@ from pathlib import PurePath
 
 from flask import Blueprint, Response
 
-from api.responses import IndexInformation, IndexList, PartInformation, SpaceInformation
+from api.responses import (
+    IndexInformation,
+    IndexList,
+    PartInformation,
+    RerankInformation,
+    SpaceInformation,
+)
 from api.served import ServedIndex, current_service
+from retriever.description import RerankDescription
 
 blueprint = Blueprint("indexes", __name__, url_prefix="/v1/indexes")
 
@@ -54,7 +61,19 @@ def information(served: ServedIndex) -> IndexInformation:
             )
             for name, space in described.spaces.items()
         },
+        rerank=_rerank(described.rerank),
         fields=described.fields,
+    )
+
+
+def _rerank(described: RerankDescription | None) -> RerankInformation | None:
+    if described is None:
+        return None
+    return RerankInformation(
+        weight=described.weight,
+        depth=described.depth,
+        dimensions=described.dimensions,
+        vectors=PurePath(described.vectors).name,
     )
 
 

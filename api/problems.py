@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from retriever.errors import (
     DocumentNotFoundError,
     FilterError,
+    NoVectorsError,
     QueryError,
     UnknownPartError,
     UnknownSpaceError,
@@ -39,6 +40,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "invalid_filter": (422, "Filter cannot be applied"),
     "unknown_space": (422, "No such space"),
     "unknown_part": (422, "No such part"),
+    "no_vectors": (422, "No static vectors"),
     "too_busy": (429, "Too many searches at once"),
     "headers_too_large": (431, "Headers too large"),
     "internal_error": (500, "Server error"),
@@ -50,6 +52,7 @@ QUERY_PROBLEMS: tuple[tuple[type[QueryError], str, str], ...] = (
     (FilterError, "invalid_filter", "filter"),
     (UnknownSpaceError, "unknown_space", "space"),
     (UnknownPartError, "unknown_part", "part_weights"),
+    (NoVectorsError, "no_vectors", "rerank"),
     (QueryError, "invalid_query", "query"),
 )
 

@@ -124,6 +124,15 @@ class SpaceInformation(Answer):
     parts: list[PartInformation]
 
 
+class RerankInformation(Answer):
+    """Static vectors that rank the first documents of a search again."""
+
+    weight: float = Field(description="Of the cosine beside scores.")
+    depth: int = Field(description="How many documents are ranked again.")
+    dimensions: int
+    vectors: str
+
+
 class IndexInformation(Answer):
     """What an index holds."""
 
@@ -137,6 +146,7 @@ class IndexInformation(Answer):
     created_at: str
     default_space: str
     spaces: dict[str, SpaceInformation]
+    rerank: RerankInformation | None = None
     fields: dict[str, str] = Field(description="Type of each metadata field.")
 
 

@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from api.settings import ServeSettings
 from api.vectors import MAX_WEIGHT, VECTOR_SCHEMA, parse_vector
+from indexer.format.manifest import MAX_RERANK_WEIGHT
 from kernels.cpu.search import Approximation
 from retriever.query import SparseVector
 
@@ -45,6 +46,7 @@ BatchQuery = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, VECTOR_SCHEMA]}),
 ]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+RerankWeight = Annotated[float, Field(ge=0, le=MAX_RERANK_WEIGHT)]
 PartWeight = Annotated[float, Field(ge=0, le=MAX_WEIGHT)]
 
 
@@ -85,6 +87,11 @@ class SearchOptions(BaseModel):
         False, description="Count all matching documents exactly, which may take longer."
     )
 
+    rerank: RerankWeight | None = Field(
+        None,
+        description="Weight of static vectors, by which the first documents are ranked again; "
+        "0: not. Default: that of the index.",
+    )
     posting_budget: int = Field(
         0,
         ge=0,
@@ -118,6 +125,7 @@ class SearchOptions(BaseModel):
             "explain": self.explain,
             "highlight": self.highlight,
             "count_total": self.count_total,
+            "rerank": self.rerank,
             "approximation": Approximation(posting_budget=self.posting_budget),
         }
 

@@ -30,6 +30,7 @@ class SearcherLike(Protocol):
         explain: bool = False,
         highlight: bool = False,
         count_total: bool = False,
+        rerank: float | None = None,
         approximation: Approximation = EXACT,
     ) -> Results:
         """Answers one query."""

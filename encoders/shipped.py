@@ -1,7 +1,7 @@
-"""The model that comes with Winnow: ``splade`` without a directory.
+"""The model that comes with Winnow: ``splade`` without a directory, and its static vectors.
 
-``models/english/`` is an exported encoder (see ``encoders.exported``), described in
-``models/README.md``.
+``models/english/`` is an exported encoder (see ``encoders.exported``), ``models/english-vectors/``
+a table of static vectors (``encoders.static_vectors``); ``models/README.md`` describes both.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from encoders.exported import read_exported
+from encoders.static_vectors import StaticVectors
 
 SHIPPED_MODEL = Path(__file__).parent / "models" / "english"
+SHIPPED_VECTORS = Path(__file__).parent / "models" / "english-vectors"
 
 BIGRAM_WEIGHT = 0.3
 """Of pairs of words beside words; chosen on dev sets, see docs/default-model.md."""
@@ -30,3 +32,15 @@ def default_expression() -> str:
     config, _, _ = read_exported(SHIPPED_MODEL)
     weight = "" if config.part_weight == 1 else f"{config.part_weight:g}*"
     return f"english-bm25 + {BIGRAM_WEIGHT:g}*english-bigrams-bm25 + {weight}splade"
+
+
+def static_vectors(argument: str | None = None) -> StaticVectors:
+    """The static vectors of a directory, by default those that come with Winnow.
+
+    Raises:
+        encoders.errors.CheckpointError: The files are missing or damaged.
+
+    >>> static_vectors().config.depth
+    30
+    """
+    return StaticVectors.read(Path(argument) if argument else SHIPPED_VECTORS, argument)

@@ -24,7 +24,7 @@ from eval.datasets.beir import Dataset
 from eval.errors import TuningError
 from eval.tune import Progress, Tuning, TuningProtocol, tune
 from indexer.builder import build_index
-from indexer.configuration import configure_part
+from indexer.configuration import configure_part, configure_rerank
 from indexer.corpus.records import CorpusRecord
 from indexer.format.manifest import SpaceEntry
 from indexer.settings import BuildSettings
@@ -109,7 +109,16 @@ def adapt_weights(
             for document in sample
         )
         parts = _parts(snapshot.manifest.spaces[name])
-        build_index(records, work, {name: parts}, settings=BuildSettings(split=snapshot.is_split))
+        rerank = snapshot.manifest.rerank
+        build_index(
+            records,
+            work,
+            {name: parts},
+            settings=BuildSettings(split=snapshot.is_split),
+            rerank="none" if rerank is None else rerank.argument or "static",
+        )
+        if rerank is not None:
+            configure_rerank(work, rerank.weight)
         with open_index(work) as searcher:
             tuning = tune(searcher, dataset, protocol, space=name, progress=progress)
     applied = tuning.is_changed and tuning.is_safe and not dry_run

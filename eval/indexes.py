@@ -40,6 +40,7 @@ class IndexSystem:
         name: str | None = None,
         space: str | None = None,
         part_weights: Mapping[str, float] | None = None,
+        rerank: float | None = None,
     ) -> None:
         """Names an index; it is opened by ``prepare``.
 
@@ -48,11 +49,12 @@ class IndexSystem:
             name: Heading of its column; by default the directory's name.
             space: Which space to search, by default the index's own choice.
             part_weights: Weights of parts in place of the index's own.
+            rerank: Weight of static vectors in place of the index's own; 0 leaves them out.
         """
         default = Path(path.replace(COLLECTION, "")).name.removesuffix(".winnow").strip("-_.")
         self.name = name or default or "index"
         self._path = path
-        self._search = _Search(space, part_weights)
+        self._search = _Search(space, part_weights, rerank)
 
     def prepare(self, dataset: Dataset) -> None:
         """Opens the index and checks that it is one of this collection."""
@@ -82,6 +84,8 @@ class EncoderSystem:
         name: str | None = None,
         settings: BuildSettings | None = None,
         quiet: bool = True,
+        vectors: str = "none",
+        rerank: float | None = None,
     ) -> None:
         """Reads the expression; nothing is loaded yet.
 
@@ -91,6 +95,8 @@ class EncoderSystem:
                 their last name.
             settings: Passages and memory of the build.
             quiet: Show no progress of the build.
+            vectors: Static vectors of the build: ``static``, ``none`` or a directory.
+            rerank: Their weight in place of their own; 0 leaves them out.
 
         Raises:
             encoders.errors.ExpressionError: It is not an expression.
@@ -99,7 +105,8 @@ class EncoderSystem:
         self._expression = expression
         self._settings = settings or BuildSettings()
         self._quiet = quiet
-        self._search = _Search()
+        self._vectors = vectors
+        self._search = _Search(rerank=rerank)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._build_seconds = 0.0
         self._notes: tuple[str, ...] = ()
@@ -119,6 +126,7 @@ class EncoderSystem:
                     create_spaces({DEFAULT_SPACE: self._expression}),
                     settings=self._settings,
                     rejects=rejects,
+                    rerank=self._vectors,
                     progress=progress,
                 )
         self._build_seconds = time.perf_counter() - started
@@ -184,10 +192,14 @@ class _Search:
     """Searching an open index, with what decides the rankings."""
 
     def __init__(
-        self, space: str | None = None, part_weights: Mapping[str, float] | None = None
+        self,
+        space: str | None = None,
+        part_weights: Mapping[str, float] | None = None,
+        rerank: float | None = None,
     ) -> None:
         self._space = space
         self._part_weights = part_weights
+        self._rerank = rerank
         self._searcher: Searcher | None = None
         self._seconds: float | None = None
         self._notes: tuple[str, ...] = ()
@@ -202,7 +214,13 @@ class _Search:
 
     def run(self, queries: Mapping[str, str], k: int) -> dict[str, list[ScoredDoc]]:
         searcher = self._opened
-        search = partial(searcher.rank, k=k, space=self._space, part_weights=self._part_weights)
+        search = partial(
+            searcher.rank,
+            k=k,
+            space=self._space,
+            part_weights=self._part_weights,
+            rerank=self._rerank,
+        )
         for text in islice(queries.values(), 1):
             search(text)  # loads the compiled kernels, which is no part of searching
         started = time.perf_counter()
@@ -243,7 +261,15 @@ class _Search:
             f"{weights.get(part.name, part.weight):g}*{_shortened(*part.encoder.split(':', 1))}"
             for part in described.spaces[name].parts
         ]
-        return {"encoder": " + ".join(parts), "index format": described.format_version}
+        settings: dict[str, Setting] = {
+            "encoder": " + ".join(parts),
+            "index format": described.format_version,
+        }
+        if described.rerank is not None and self._rerank != 0:
+            weight = described.rerank.weight if self._rerank is None else self._rerank
+            vectors = Path(described.rerank.vectors).name
+            settings["static vectors"] = f"{weight:g}*{vectors}, first {described.rerank.depth}"
+        return settings
 
 
 def _short_name(expression: str) -> str:

@@ -33,7 +33,13 @@ from indexer.format.manifest import MANIFEST_NAME, read_manifest
 from indexer.generation import GenerationWriter, Progress
 from indexer.report import BuildReport, DeletionReport
 from indexer.settings import BuildSettings, recorded_settings
-from indexer.spaces import DEFAULT_SPACE, create_spaces, reopen_spaces
+from indexer.spaces import (
+    DEFAULT_SPACE,
+    create_spaces,
+    create_vectors,
+    reopen_spaces,
+    reopen_vectors,
+)
 from indexer.tombstones import LiveDocuments, without_documents
 
 
@@ -48,6 +54,7 @@ def build(
     *,
     settings: BuildSettings | None = None,
     options: CorpusOptions | None = None,
+    rerank: str = "auto",
     overwrite: bool = False,
     workers: int = 1,
     resume: bool = False,
@@ -62,6 +69,7 @@ def build(
             comes with Winnow; plain BM25 for text that is not English, with a warning.
         settings: Passages and memory.
         options: How to read the corpus.
+        rerank: See :func:`build_index`.
         overwrite: Replace an index that is there.
         workers: See :func:`build_index`.
         resume: The same.
@@ -88,6 +96,7 @@ def build(
                 settings=settings,
                 fields=corpus.description.types,
                 rejects=rejects,
+                rerank=rerank,
                 overwrite=overwrite,
                 workers=workers,
                 resume=resume,
@@ -100,6 +109,7 @@ def build(
         spaces,
         settings=settings,
         rejects=rejects,
+        rerank=rerank,
         overwrite=overwrite,
         workers=workers,
         resume=resume,
@@ -115,6 +125,7 @@ def build_index(
     settings: BuildSettings | None = None,
     fields: Mapping[str, str] | None = None,
     rejects: RejectLog | None = None,
+    rerank: str = "auto",
     overwrite: bool = False,
     progress: Progress = _silent,
     workers: int = 1,
@@ -132,6 +143,9 @@ def build_index(
         settings: Passages and memory.
         fields: Types of metadata fields; others are taken from the first value seen.
         rejects: Where records go that cannot be indexed.
+        rerank: Static vectors that rank the first documents of a search again: ``static`` for
+            those that come with Winnow, ``none``, a directory, or ``auto`` for those of Winnow
+            where its model is the encoder by default.
         overwrite: Replace an index that is there.
         progress: Called as the build goes on.
         workers: Processes in which the documents of a part with a network are encoded; the index
@@ -160,13 +174,22 @@ def build_index(
             pass  # An overwritten index need not be readable; its files go when it is replaced.
         settings = settings or BuildSettings()
         warnings: tuple[str, ...] = ()
+        vectors = None if rerank == "auto" else create_vectors(rerank)
         if spaces is None:
             chosen = choose_encoder(records)
+            if rerank == "auto" and chosen.rerank:
+                vectors = create_vectors("static")
             spaces, records = create_spaces({DEFAULT_SPACE: chosen.expression}), chosen.records
             warnings = chosen.warnings
         with encoders_at_work(output, spaces, settings, workers=workers, resume=resume) as encoding:
             writer = GenerationWriter(
-                output, encoding.spaces, settings, progress, current, fields=dict(fields or {})
+                output,
+                encoding.spaces,
+                settings,
+                progress,
+                current,
+                fields=dict(fields or {}),
+                vectors=vectors,
             )
             report = writer.write(records, rejects or RejectLog())
         warnings = (*report.warnings, *encoding.warnings, *warnings)
@@ -210,6 +233,7 @@ def add_documents(
         remove_unnamed_files(index, current)
         settings = recorded_settings(index, current)
         spaces = reopen_spaces(current.spaces)
+        vectors = reopen_vectors(current.rerank)
         with encoders_at_work(index, spaces, settings, workers=workers, resume=resume) as encoding:
             writer = GenerationWriter(
                 index,
@@ -220,6 +244,7 @@ def add_documents(
                 base=current,
                 fields={**(fields or {}), **current.fields},
                 replace=replace,
+                vectors=vectors,
             )
             report = writer.write(records, rejects)
         warnings = (*report.warnings, *encoding.warnings, *_unlisted(rejects))

@@ -1,4 +1,4 @@
-"""Changes to the query side of an index: weights of parts and query tables, as new generations."""
+"""Changes to the query side of an index: weights and query tables, as new generations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ from indexer.format.commit import (
     sync_file,
     write_lock,
 )
-from indexer.format.manifest import Manifest, PartEntry, QueryEntry, SpaceEntry, read_manifest
+from indexer.format.manifest import (
+    MAX_RERANK_WEIGHT,
+    Manifest,
+    PartEntry,
+    QueryEntry,
+    RerankEntry,
+    SpaceEntry,
+    read_manifest,
+)
 
 
 def configure_part(
@@ -70,6 +78,41 @@ def configure_part(
                 "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 "spaces": {**manifest.spaces, space: SpaceEntry(parts=parts)},
                 "files": files,
+            }
+        )
+        commit_manifest(index, changed)
+        remove_unnamed_files(index, changed)
+        return entry
+
+
+def configure_rerank(index: Path, weight: float) -> RerankEntry:
+    """Changes the weight of static vectors and commits a new generation.
+
+    Args:
+        index: Directory of the index.
+        weight: New default weight, above 0; a search that is given 0 does without.
+
+    Raises:
+        IndexerError: The index has no static vectors, or the weight is out of range.
+    """
+    read_manifest(index)
+    with write_lock(index):
+        manifest = read_manifest(index)
+        if manifest.rerank is None:
+            raise IndexerError(
+                f"{index} has no static vectors: build it again with --rerank static."
+            )
+        if not 0 < weight <= MAX_RERANK_WEIGHT:
+            raise IndexerError(
+                f"the weight of static vectors must be above 0 and at most {MAX_RERANK_WEIGHT:g}, "
+                f"got {weight}."
+            )
+        entry = manifest.rerank.model_copy(update={"weight": weight})
+        changed = manifest.model_copy(
+            update={
+                "generation": manifest.generation + 1,
+                "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "rerank": entry,
             }
         )
         commit_manifest(index, changed)

@@ -21,11 +21,13 @@ class DefaultEncoder:
     Attributes:
         expression: English BM25 with the model that comes with Winnow beside it; plain BM25 where
             the text seems not to be English.
+        rerank: Whether static vectors re-rank what it finds.
         records: The whole collection, to be read once.
         warnings: Why it is plain BM25, if it is.
     """
 
     expression: str
+    rerank: bool
     records: Iterator[CorpusRecord]
     warnings: tuple[str, ...] = ()
 
@@ -49,9 +51,9 @@ def choose_encoder(records: Iterable[CorpusRecord]) -> DefaultEncoder:
     records = itertools.chain(seen, rest)
     finding = detector.finding()
     if finding is None:
-        return DefaultEncoder(default_expression(), records)
+        return DefaultEncoder(default_expression(), True, records)
     warning = (
         f"the text seems not to be English ({finding}): it was indexed with {FALLBACK}, without "
         "the model that comes with Winnow, which reads English. Choose otherwise with --encoder."
     )
-    return DefaultEncoder(FALLBACK, records, (warning,))
+    return DefaultEncoder(FALLBACK, False, records, (warning,))

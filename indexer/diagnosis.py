@@ -40,6 +40,7 @@ def diagnose() -> list[Finding]:
         *_clashes(),
         _kernel_cache(),
         _shipped_model(),
+        _shipped_vectors(),
     ]
     for name in ("numpy", "numba", "pyarrow", "tokenizers"):
         findings.append(Finding(True, f"{name} {version(name)}"))
@@ -106,3 +107,14 @@ def _shipped_model() -> Finding:
     except EncoderError as error:
         return Finding(False, f"default model: {error} (install {DISTRIBUTION} again)")
     return Finding(True, f"default model: {config.source_hash}, every file as it was exported")
+
+
+def _shipped_vectors() -> Finding:
+    from encoders.errors import EncoderError
+    from encoders.shipped import static_vectors
+
+    try:
+        vectors = static_vectors()
+    except EncoderError as error:
+        return Finding(False, f"static vectors: {error} (install {DISTRIBUTION} again)")
+    return Finding(True, f"static vectors: {vectors.dimensions} dimensions, whole")

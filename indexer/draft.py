@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from encoders.base import CorpusStatistics, Document, StatisticalEncoder
+from encoders.static_vectors import StaticVectors
 from indexer.corpus.passages import PassageSpan
 from indexer.format.documents import DocumentWriter
 from indexer.format.manifest import SegmentEntry
 from indexer.format.postings import ImpactRows
 from indexer.format.segment import terms_name
 from indexer.format.string_table import write_string_table
+from indexer.format.vectors import VectorCollector
 from indexer.reorder import RowOrder
 from indexer.rows import RowCollector, TextStatistics
 from indexer.sealing import PartRows, Passages, seal_segment
@@ -103,10 +105,15 @@ class SegmentDraft:
 
     Call :meth:`add` for batches, :meth:`spill` to free memory, :meth:`weigh` once the encoders are
     fitted, and :meth:`finish` once the scales are known.
+
+    Attributes:
+        spaces: Encoders per space.
+        vectors: What gives passages their static vectors, if the index is to re-rank.
     """
 
     directory: Path
     spaces: Spaces
+    vectors: StaticVectors | None = None
     parts: dict[str, PartDraft] = field(default_factory=dict)
     document_count: int = 0
     row_count: int = 0
@@ -118,6 +125,9 @@ class SegmentDraft:
         # Machine numbers, not Python's: these wait for the end of the build.
         self._passage_doc = array("I")
         self._passage_span = array("I")
+        self._vectors: VectorCollector | None = None
+        if self.vectors is not None:
+            self._vectors = VectorCollector(self.directory, self.vectors.dimensions)
         for space, parts in self.spaces.items():
             for part in parts:
                 self.parts[f"{space}.{part.name}"] = PartDraft(self.directory, space, part)
@@ -155,6 +165,8 @@ class SegmentDraft:
         self._documents.add(documents, fields)
         for draft in self.parts.values():
             draft.add(passages)
+        if self.vectors is not None and self._vectors is not None:
+            self._vectors.append(self.vectors.document_vectors(passages))
 
     def spill(self) -> None:
         """Ends adding: finishes the files of documents, rows and dictionaries."""
@@ -163,6 +175,8 @@ class SegmentDraft:
         self._documents.doc_ids.clear()
         for draft in self.parts.values():
             draft.finish()
+        if self._vectors is not None:
+            self._vectors.finish()
 
     def statistics(self, key: str) -> CorpusStatistics:
         """Sums over this segment's text in the tokens of the part ``SPACE.PART``."""
@@ -203,7 +217,8 @@ class SegmentDraft:
             (space, {part.name: self._quantised(f"{space}.{part.name}", scales) for part in parts})
             for space, parts in spaces.items()
         )
-        return seal_segment(self.directory, ordinals, passages, rows, settings)
+        vectors = None if self._vectors is None else self._vectors.take()
+        return seal_segment(self.directory, ordinals, passages, rows, settings, vectors=vectors)
 
     def _quantised(self, key: str, scales: Mapping[str, float]) -> PartRows:
         return self.parts[key].quantised(scales[key])

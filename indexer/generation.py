@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from encoders.base import CorpusStatistics, Document, StatisticalEncoder
+from encoders.static_vectors import StaticVectors
 from indexer.corpus.records import CorpusRecord, Reject, RejectLog, RejectReason
 from indexer.draft import SegmentDraft, Spaces
 from indexer.encoding import report_encoding
@@ -25,10 +26,17 @@ from indexer.format.commit import (
     last_generation,
     remove_unnamed_files,
 )
-from indexer.format.manifest import EncoderEntry, FileEntry, Manifest, PartEntry, SpaceEntry
+from indexer.format.manifest import (
+    EncoderEntry,
+    FileEntry,
+    Manifest,
+    PartEntry,
+    RerankEntry,
+    SpaceEntry,
+)
 from indexer.format.segment import Segment
 from indexer.passaging import Passager
-from indexer.query_files import write_query_files
+from indexer.query_files import write_query_files, write_rerank_files
 from indexer.report import BuildReport, PartReport
 from indexer.scales import choose_scales
 from indexer.settings import (
@@ -72,6 +80,7 @@ class GenerationWriter:
         replace: Whether a document of an id that the base holds replaces that one, in place of
             being rejected.
         replaced: Ids of the base's documents that this generation leaves out.
+        vectors: What gives passages static vectors, if the index is to re-rank.
     """
 
     index: Path
@@ -83,6 +92,7 @@ class GenerationWriter:
     fields: dict[str, str] = field(default_factory=dict)
     replace: bool = False
     replaced: list[str] = field(default_factory=list)
+    vectors: StaticVectors | None = None
 
     def __post_init__(self) -> None:
         last = self.current.generation if self.current else last_generation(self.index)
@@ -181,7 +191,7 @@ class GenerationWriter:
 
     def _new_draft(self, number: int) -> SegmentDraft:
         name = f"g{self.generation:06d}-{number:04d}"
-        return SegmentDraft(self.index / SEGMENTS / name, self.spaces)
+        return SegmentDraft(self.index / SEGMENTS / name, self.spaces, self.vectors)
 
     def _finish(self, intake: Intake) -> tuple[Manifest, tuple[PartReport, ...]]:
         drafts, base = intake.drafts, self.base
@@ -203,8 +213,9 @@ class GenerationWriter:
             intake.ordering_seconds += order.seconds if order else 0.0
         if base:
             entries, files = _refitted(base.spaces, fitted, scales), base.files
+            rerank = base.rerank
         else:
-            entries, files = self._describe_spaces(fitted, scales)
+            entries, files, rerank = self._describe_spaces(fitted, scales)
         manifest = Manifest(
             generation=self.generation,
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -213,6 +224,7 @@ class GenerationWriter:
             settings=self.settings.model_dump(mode="json"),
             fields=dict(sorted(self.fields.items())),
             spaces=entries,
+            rerank=rerank,
             segments=tuple(segment for segment in segments if segment.document_count),
             files=files,
         )
@@ -241,7 +253,7 @@ class GenerationWriter:
 
     def _describe_spaces(
         self, fitted: Spaces, scales: Mapping[str, float]
-    ) -> tuple[dict[str, SpaceEntry], dict[str, FileEntry]]:
+    ) -> tuple[dict[str, SpaceEntry], dict[str, FileEntry], RerankEntry | None]:
         query, files = write_query_files(self.index, fitted, self.generation)
         entries = {}
         for space, parts in fitted.items():
@@ -258,7 +270,10 @@ class GenerationWriter:
                     for key, part in zip(keys, parts, strict=True)
                 )
             )
-        return entries, files
+        if self.vectors is None:
+            return entries, files, None
+        rerank, more = write_rerank_files(self.index, self.vectors, self.generation)
+        return entries, files | more, rerank
 
 
 def _refitted(

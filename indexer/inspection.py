@@ -9,6 +9,7 @@ from indexer.format.arrays import decoded_size
 from indexer.format.commit import SEGMENTS
 from indexer.format.manifest import Manifest, PartEntry
 from indexer.format.segment import Segment
+from indexer.format.vectors import VECTORS_NAME
 from indexer.report import format_size
 
 
@@ -23,6 +24,12 @@ def render(index: Path, manifest: Manifest) -> str:
         default = " (default)" if name == manifest.default_space else ""
         lines.append(f"  space {name}{default}")
         lines += [f"    {_describe(part)}" for part in space.parts]
+    if manifest.rerank:
+        rerank = manifest.rerank
+        lines.append(
+            f"  the first {rerank.depth} documents re-ranked by static vectors of "
+            f"{rerank.dimensions} dimensions: weight {rerank.weight:g}"
+        )
     if manifest.fields:
         fields = ", ".join(f"{name}: {kind}" for name, kind in manifest.fields.items())
         lines.append(f"  fields {fields}")
@@ -90,6 +97,8 @@ def bytes_by_purpose(manifest: Manifest) -> Counter[str]:
             purpose = f"{name.partition('.terms.')[0]}: terms"
         elif ".doc_freq" in name:
             purpose = f"{name.partition('.doc_freq')[0]}: statistics"
+        elif name == VECTORS_NAME:
+            purpose = "static vectors"
         elif name.startswith(("row_arrival.", "row_of_arrival.")):
             purpose = "order of passages"
         else:

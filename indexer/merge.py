@@ -29,7 +29,7 @@ from indexer.format.manifest import Manifest, PartEntry, SegmentEntry, SpaceEntr
 from indexer.format.segment import Segment, check_sizes
 from indexer.format.string_table import write_string_table
 from indexer.merge_memory import check_memory, physical_memory
-from indexer.merged_rows import MergedPassages, merge_part
+from indexer.merged_rows import MergedPassages, merge_part, merge_vectors
 from indexer.recount import recount, refitted_entry
 from indexer.reorder import RowOrder
 from indexer.report import MergeReport
@@ -157,6 +157,7 @@ class _Merge:
             merged.passages,
             self._rows(sources, merged, directory, refitted),
             self.settings,
+            vectors=merge_vectors(sources, merged, directory),
             compress=self.compress,
         )
         return self._manifest(entry, refitted), row_order

@@ -14,8 +14,12 @@ from indexer.format.document_merge import text_lengths
 from indexer.format.postings import ImpactRows, Postings
 from indexer.format.segment import Segment, SegmentPart, terms_name
 from indexer.format.string_table import write_string_table
+from indexer.format.vectors import VectorCollector
 from indexer.sealing import PartRows, Passages
 from kernels.cpu.transposition import count_row_entries, decode_lists, scatter_lists
+
+_VECTOR_ROWS = 1 << 14
+"""Vectors that are copied at a time."""
 
 BLOCK_POSTINGS = 1 << 22
 """About so many postings are decoded at a time."""
@@ -66,6 +70,34 @@ class MergedPassages:
             rows += len(arrived)
         passages = Passages(np.concatenate(docs), np.concatenate(spans), split=rows > documents)
         return cls(passages, kept, new_rows)
+
+
+def merge_vectors(
+    sources: Sequence[Segment], merged: MergedPassages, directory: Path
+) -> NDArray[np.int8] | None:
+    """Static vectors of the merged segment in order of arrival; ``None`` if the sources have none.
+
+    Args:
+        sources: Segments in order of arrival.
+        merged: Where their passages go.
+        directory: The merged segment, where they are in a file until they are written.
+
+    Raises:
+        IndexCorruptError: Some of the sources have vectors and others do not.
+    """
+    found = [source.vectors for source in sources if source.vectors is not None]
+    if not found:
+        return None
+    if len(found) < len(sources) or len({vectors.shape[1] for vectors in found}) > 1:
+        raise IndexCorruptError(directory.parent, "the segments' static vectors differ in kind")
+    collector = VectorCollector(directory, found[0].shape[1])
+    for vectors, new_rows in zip(found, merged.new_rows, strict=True):
+        kept = np.flatnonzero(new_rows >= 0)
+        arrived = kept[np.argsort(new_rows[kept], kind="stable")]
+        for first in range(0, len(arrived), _VECTOR_ROWS):
+            collector.append(vectors[arrived[first : first + _VECTOR_ROWS]])
+    collector.finish()
+    return collector.take()
 
 
 def merge_part(

@@ -1,8 +1,8 @@
 """Files of the query side, which make queries independent of the encoders.
 
 ``query/SPACE.PART.gN.tokenizer.json`` is the checkpoint's tokenizer as it was,
-``query/SPACE.PART.gN.table.npy`` its published query weights, float32[V]. ``N`` is the
-generation that wrote them.
+``query/SPACE.PART.gN.table.npy`` its published query weights, float32[V]; ``query/rerank.gN.*`` is
+what static vectors need. ``N`` is the generation that wrote them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from encoders.base import QuerySide
+from encoders.static_vectors import StaticVectors
 from indexer.draft import Spaces
 from indexer.format.arrays import write_array
 from indexer.format.commit import QUERY, describe_file, sync_directory, sync_file
-from indexer.format.manifest import FileEntry, QueryEntry
+from indexer.format.manifest import FileEntry, QueryEntry, RerankEntry
 
 
 def write_query_files(
@@ -49,6 +50,30 @@ def write_query_files(
     sync_directory(directory)
     sync_directory(index)
     return entries, files
+
+
+def write_rerank_files(
+    index: Path, vectors: StaticVectors, generation: int
+) -> tuple[RerankEntry, dict[str, FileEntry]]:
+    """The same for static vectors, for which the folder is there already."""
+    prefix = f"{QUERY}/rerank.g{generation}"
+    entry = RerankEntry(
+        argument=vectors.argument,
+        content_hash=vectors.content_hash,
+        weight=vectors.config.weight,
+        depth=vectors.config.depth,
+        dimensions=vectors.dimensions,
+        tokenizer_file=f"{prefix}.tokenizer.json",
+        table_file=f"{prefix}.table.npy",
+        weights_file=f"{prefix}.weights.npy",
+    )
+    (index / entry.tokenizer_file).write_bytes(vectors.tokenizer_json)
+    write_array(index / entry.table_file, vectors.table.vectors)
+    write_array(index / entry.weights_file, vectors.table.query_weight)
+    for name in entry.files:
+        sync_file(index / name)
+    sync_directory(index / QUERY)
+    return entry, {name: describe_file(index / name) for name in entry.files}
 
 
 def _table(side: QuerySide) -> Literal["corpus-idf", "content-idf", "published"]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from encoders.base import SparseRows
-from indexer.format.arrays import read_array, write_array
+from indexer.format.arrays import read_array, write_array, write_array_header
 
 CHUNK_ROWS = 1 << 13
 """Rows that are weighed at a time."""
@@ -141,10 +141,8 @@ def _read_pieces(path: Path, dtype: DTypeLike) -> Iterator[NDArray[Any]]:
 
 def _write_pieces(path: Path, dtype: DTypeLike, size: int, pieces: Iterable[NDArray[Any]]) -> None:
     """Writes the concatenation of arrays as one array of ``size`` elements."""
-    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
-    header = {"descr": descr, "fortran_order": False, "shape": (size,)}
     with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
+        write_array_header(file, dtype, (size,))
         for piece in pieces:
             file.write(np.ascontiguousarray(piece, dtype=dtype).data)
 

@@ -18,6 +18,7 @@ from indexer.format.postings import (
     build_postings,
     write_postings,
 )
+from indexer.format.vectors import write_vectors
 from indexer.reorder import RowOrder, bisected_order, inverse, reordered
 from indexer.settings import BuildSettings
 
@@ -59,6 +60,7 @@ def seal_segment(
     spaces: Iterable[tuple[str, Mapping[str, PartRows]]],
     settings: BuildSettings,
     *,
+    vectors: NDArray[np.int8] | None = None,
     compress: bool = False,
 ) -> tuple[SegmentEntry, RowOrder | None]:
     """Writes what is missing in a segment whose documents, ids and dictionaries are written.
@@ -70,6 +72,7 @@ def seal_segment(
         spaces: Spaces by name with their parts; those of the first decide the order of rows. Asked
             for one after the other, so that the rows of one space only need to be in memory.
         settings: Order of rows, and memory.
+        vectors: int8[rows, d], static vectors in order of arrival, if the index has any.
         compress: Compress the postings: smaller files, which opening decodes into memory.
 
     Returns:
@@ -98,6 +101,8 @@ def seal_segment(
                 compress_array(path)
     write_array(directory / "ordinals.npy", ordinals)
     _write_passages(directory, passages, order)
+    if vectors is not None:
+        write_vectors(directory, vectors, None if order is None else order.row_arrival)
     entry = SegmentEntry(
         name=directory.name,
         document_count=len(ordinals),

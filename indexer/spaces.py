@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from encoders.base import DocumentEncoder
 from encoders.expression import PartExpression, parse_expression
 from encoders.registry import create_encoder
+from encoders.shipped import static_vectors
+from encoders.static_vectors import StaticVectors
 from indexer.errors import IndexerError
-from indexer.format.manifest import SpaceEntry
+from indexer.format.manifest import RerankEntry, SpaceEntry
 
 DEFAULT_SPACE = "default"
 
@@ -51,6 +53,38 @@ def create_spaces(expressions: Mapping[str, str]) -> dict[str, tuple[SpacePart, 
             for part in parse_expression(text)
         )
     return spaces
+
+
+def create_vectors(rerank: str) -> StaticVectors | None:
+    """Static vectors as a user asks for them.
+
+    Args:
+        rerank: ``static`` for those that come with Winnow, ``none``, or a directory.
+
+    Raises:
+        encoders.errors.CheckpointError: The directory holds none.
+    """
+    if rerank == "none":
+        return None
+    return static_vectors(None if rerank == "static" else rerank)
+
+
+def reopen_vectors(entry: RerankEntry | None) -> StaticVectors | None:
+    """The static vectors of an existing index again.
+
+    Raises:
+        IndexerError: The table has changed since, so that new vectors would not fit.
+        encoders.errors.CheckpointError: It is not there any more.
+    """
+    if entry is None:
+        return None
+    vectors = static_vectors(entry.argument)
+    if vectors.content_hash != entry.content_hash:
+        raise IndexerError(
+            f"the static vectors ({entry.argument or 'those that come with Winnow'}) differ from "
+            "those that built this index. Restore their files, or build the index again."
+        )
+    return vectors
 
 
 def reopen_spaces(entries: Mapping[str, SpaceEntry]) -> dict[str, tuple[SpacePart, ...]]:

@@ -12,6 +12,7 @@ import click
 
 from indexer.commands.text_input import read_lines
 from kernels.cpu.search import Approximation
+from retriever.reranking import RERANK
 from retriever.results import Hit, Results
 from retriever.run import run_lines
 from retriever.searcher import Searcher, open_index
@@ -43,6 +44,12 @@ from retriever.searcher import Searcher, open_index
     help="Queries at a time with --queries; else threads for the one query.",
 )
 @click.option(
+    "--rerank",
+    type=click.FloatRange(0),
+    metavar="W",
+    help="Weight of static vectors, by which the first documents are ranked again; 0: not.",
+)
+@click.option(
     "--posting-budget",
     type=click.IntRange(0),
     default=0,
@@ -61,6 +68,7 @@ def search(
     as_json: bool,
     queries: TextIO | None,
     threads: int,
+    rerank: float | None,
     posting_budget: int,
 ) -> None:
     """Search an index.
@@ -73,6 +81,7 @@ def search(
         "filter": _json(condition),
         "min_score": min_score,
         "offset": offset,
+        "rerank": rerank,
         "approximation": Approximation(posting_budget=posting_budget),
     }
     if bool(query) == (queries is not None):
@@ -144,6 +153,7 @@ def _marked(text: str, matches: tuple[tuple[int, int], ...]) -> str:
 def _terms(hit: Hit, explain: bool) -> str:
     terms = hit.explanation or ()
     if not explain:
+        terms = tuple(term for term in terms if term.part != RERANK)
         return ", ".join(dict.fromkeys((term.word or term.term).lower() for term in terms))
     return ", ".join(
         f"{term.term} {term.contribution:.3f}"

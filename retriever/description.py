@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from indexer.format.manifest import RerankEntry
 from retriever.snapshot import Snapshot
 
 
@@ -28,6 +29,15 @@ class SpaceDescription(_Model):
     parts: list[PartDescription]
 
 
+class RerankDescription(_Model):
+    """Static vectors that rank the first documents of a search again."""
+
+    weight: float
+    depth: int
+    dimensions: int
+    vectors: str
+
+
 class IndexDescription(_Model):
     """What an index holds."""
 
@@ -42,6 +52,7 @@ class IndexDescription(_Model):
     size_bytes: int
     default_space: str
     spaces: dict[str, SpaceDescription]
+    rerank: RerankDescription | None
     fields: dict[str, str]
 
 
@@ -75,5 +86,17 @@ def describe(snapshot: Snapshot) -> IndexDescription:
         size_bytes=snapshot.size_bytes,
         default_space=manifest.default_space,
         spaces=spaces,
+        rerank=_rerank(manifest.rerank),
         fields=dict(manifest.fields),
+    )
+
+
+def _rerank(entry: RerankEntry | None) -> RerankDescription | None:
+    if entry is None:
+        return None
+    return RerankDescription(
+        weight=entry.weight,
+        depth=entry.depth,
+        dimensions=entry.dimensions,
+        vectors=entry.argument or "static",
     )

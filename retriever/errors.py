@@ -21,6 +21,10 @@ class UnknownPartError(QueryError):
     """The space has no part of this name."""
 
 
+class NoVectorsError(QueryError):
+    """The index has no static vectors to rank with again."""
+
+
 class RunFormatError(SearchError):
     """A ranking cannot be written or read as a TREC run file."""
 

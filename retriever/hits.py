@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from retriever.explain import explain as explain_passage
 from retriever.highlight import highlight as highlight_passage
 from retriever.query import IntegerQuery
-from retriever.ranking import Ranking
+from retriever.ranked import Ranking
+from retriever.reranking import QueryVector
 from retriever.results import Hit, Snippet
 from retriever.snapshot import Snapshot
 from retriever.space import SpaceView
@@ -63,11 +64,25 @@ def described(
     hit: Hit,
     segment: int,
     row: int,
+    vector: QueryVector | None = None,
+    *,
     explain: bool,
     highlight: bool,
 ) -> Hit:
-    """The hit with its explanation, its snippets, or both."""
-    explanation = explain_passage(snapshot, view, query, segment, row)
+    """The hit with its explanation, its snippets, or both.
+
+    Args:
+        snapshot: The index.
+        view: The space that was searched.
+        query: Its terms.
+        hit: The hit so far.
+        segment: Position of its segment.
+        row: Its best passage.
+        vector: What has ranked it again, if anything has.
+        explain: Give the explanation.
+        highlight: Give the snippets.
+    """
+    explanation = explain_passage(snapshot, view, query, segment, row, vector)
     snippets: tuple[Snippet, ...] | None = None
     if highlight:
         reader = snapshot.segments[segment]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,34 +11,9 @@ from numpy.typing import NDArray
 from indexer.format.segment import Segment
 from kernels.cpu.search import EXACT, Approximation, SearchWork
 from retriever.query import IntegerQuery
+from retriever.ranked import NO_RANKING, Ranking
 from retriever.snapshot import Snapshot
 from retriever.space import SpaceView
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """Documents by their best passages, best first; arrays of the same length.
-
-    Attributes:
-        scores: int64 integer scores.
-        segments: int64 number of the segment.
-        rows: int64 row of the passage in it.
-        doc_nums: int64 number of the document in it.
-    """
-
-    scores: NDArray[np.int64]
-    segments: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    doc_nums: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def take(self, chosen: slice | NDArray) -> Ranking:
-        """Some of them."""
-        return Ranking(
-            self.scores[chosen], self.segments[chosen], self.rows[chosen], self.doc_nums[chosen]
-        )
 
 
 class _Ordered(NamedTuple):
@@ -74,11 +48,6 @@ def _join(first: _Ordered, second: _Ordered, k: int) -> _Ordered:
     arrivals = np.concatenate([first.arrivals, second.arrivals])
     best = np.lexsort((arrivals, ordinals, -ranking.scores))[:k]
     return _Ordered(ranking.take(best), ordinals[best], arrivals[best])
-
-
-_NOTHING = np.zeros(0, dtype=np.int64)
-
-NO_RANKING = Ranking(_NOTHING, _NOTHING, _NOTHING, _NOTHING)
 
 
 def rank(

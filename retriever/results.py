@@ -15,7 +15,8 @@ class TermContribution:
 
     Attributes:
         term: The token as text.
-        part: Name of the part of the space that the term belongs to.
+        part: Name of the part of the space that the term belongs to; ``rerank`` for what a token
+            adds to the cosine of static vectors, or takes from it.
         query_weight: Weight of the term in the query, the part's weight included.
         document_weight: Weight of the term in the document (impact times scale).
         contribution: Share of the score.
@@ -51,7 +52,8 @@ class Hit:
 
     Attributes:
         doc_id: The user's identifier.
-        score: Sum of query weight times document weight of its best passage.
+        score: Sum of query weight times document weight of its best passage, and what static
+            vectors add to it.
         rank: 1 for the best document.
         passage: (start, end) character offsets of the best passage in the document's text;
             ``None`` where no document was split, and the passage is the document.

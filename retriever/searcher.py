@@ -14,14 +14,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.format.manifest import read_manifest
+from indexer.format.manifest import MAX_RERANK_WEIGHT, read_manifest
 from kernels.cpu.search import EXACT, Approximation
 from retriever.description import IndexDescription, describe
-from retriever.errors import DocumentNotFoundError, QueryError
+from retriever.errors import DocumentNotFoundError, NoVectorsError, QueryError
 from retriever.filters import document_mask
 from retriever.hits import described, doc_ids_of, plain_hits, shown_scores
 from retriever.query import IntegerQuery, SparseVector, integer_query
-from retriever.ranking import Ranking, count_documents, rank
+from retriever.ranked import Ranking
+from retriever.ranking import count_documents, rank
+from retriever.reranking import QueryVector
 from retriever.results import Results, StoredDocument, Total
 from retriever.snapshot import Snapshot, open_snapshot
 from retriever.space import SpaceView
@@ -33,8 +35,9 @@ class Searcher:
     """Searches one generation of an index, exactly.
 
     Ids, order and scores are those of scoring every stored impact; equal scores are ranked by
-    order of arrival. Safe to share between threads: a search runs against the snapshot that it
-    started with, and holds no lock.
+    order of arrival. Where the index has static vectors, the first documents are then ranked again
+    (``retriever.reranking``). Safe to share between threads: a search runs against the snapshot
+    that it started with, and holds no lock.
 
     >>> from indexer.builder import build
     >>> from encoders.base import Document
@@ -84,6 +87,7 @@ class Searcher:
         explain: bool = False,
         highlight: bool = False,
         count_total: bool = False,
+        rerank: float | None = None,
         approximation: Approximation = EXACT,
         threads: int = 1,
     ) -> Results:
@@ -100,6 +104,9 @@ class Searcher:
             explain: Give each term's share of the score.
             highlight: Give snippets with matches.
             count_total: Count all matching documents, at the cost of reading all postings.
+            rerank: Weight of the cosine of static vectors by which the first documents are ranked
+                again, in place of the index's own; 0 leaves it out. A query given as a vector of
+                weights is never ranked again.
             approximation: Limits that trade recall for time; results are exact without them.
             threads: Threads that share this query, which pays for heavy ones; a query under a
                 budget runs on one.
@@ -116,19 +123,41 @@ class Searcher:
         terms = integer_query(view.terms(query, part_weights))
         alive = snapshot.alive if filter is None else _filtered(snapshot, filter)
         wanted = offset + k if k and terms.terms else 0
-        if min_score is None:
-            ranked = rank(snapshot, view, terms, wanted, alive, 0, approximation, threads)
+        vector = _query_vector(snapshot, query, rerank) if wanted else None
+        if vector is not None and snapshot.reranker is not None:
+            depth = max(wanted, snapshot.reranker.entry.depth)
+            found = rank(snapshot, view, terms, depth, alive, 0, approximation, threads)
+            ranked = snapshot.reranker.rerank(found, vector, terms.factor)
+            gains = snapshot.reranker.gains(ranked, vector)
+            if min_score is not None:
+                high = shown_scores(view, terms, ranked) + gains >= min_score
+                ranked, gains = ranked.take(high), gains[high]
+            ranked = ranked.take(slice(wanted))
         else:
-            ranked = _rank_from(
-                min_score, snapshot, view, terms, wanted, alive, approximation, threads
-            )
-        shown = ranked.take(slice(offset, None))
-        hits = plain_hits(snapshot, shown, shown_scores(view, terms, shown), offset)
+            if min_score is None:
+                ranked = rank(snapshot, view, terms, wanted, alive, 0, approximation, threads)
+            else:
+                ranked = _rank_from(
+                    min_score, snapshot, view, terms, wanted, alive, approximation, threads
+                )
+            gains = np.zeros(len(ranked))
+        shown, gains = ranked.take(slice(offset, None)), gains[offset : len(ranked)]
+        hits = plain_hits(snapshot, shown, shown_scores(view, terms, shown) + gains, offset)
         if explain or highlight:
             hits = [
-                described(snapshot, view, terms, hit, segment, row, explain, highlight)
-                for hit, segment, row in zip(
-                    hits, shown.segments.tolist(), shown.rows.tolist(), strict=True
+                described(
+                    snapshot,
+                    view,
+                    terms,
+                    hit,
+                    segment,
+                    row,
+                    vector if explain and gain else None,
+                    explain=explain,
+                    highlight=highlight,
+                )
+                for hit, segment, row, gain in zip(
+                    hits, shown.segments.tolist(), shown.rows.tolist(), gains.tolist(), strict=True
                 )
             ]
         if count_total and terms.terms:
@@ -148,6 +177,7 @@ class Searcher:
         *,
         space: str | None = None,
         part_weights: Mapping[str, float] | None = None,
+        rerank: float | None = None,
     ) -> tuple[list[str], NDArray[np.float64]]:
         """Ids and scores alone, best first: for runs of many hits per query.
 
@@ -160,6 +190,7 @@ class Searcher:
             k: Most hits.
             space: Name of a space; the index's default one otherwise.
             part_weights: Weights of parts in place of the index's own.
+            rerank: As for :meth:`search`.
 
         Raises:
             QueryError: As for :meth:`search`.
@@ -169,7 +200,13 @@ class Searcher:
         view = snapshot.space(space)
         terms = integer_query(view.terms(query, part_weights))
         wanted = int(k) if terms.terms else 0
-        ranked = rank(snapshot, view, terms, wanted, snapshot.alive)
+        vector = _query_vector(snapshot, query, rerank) if wanted else None
+        if vector is not None and snapshot.reranker is not None:
+            depth = max(wanted, snapshot.reranker.entry.depth)
+            found = rank(snapshot, view, terms, depth, snapshot.alive)
+            ranked = snapshot.reranker.rerank(found, vector, terms.factor).take(slice(wanted))
+        else:
+            ranked = rank(snapshot, view, terms, wanted, snapshot.alive)
         return doc_ids_of(snapshot, ranked), ranked.scores / terms.factor
 
     def search_batch(
@@ -287,6 +324,26 @@ def _check(query: object, k: object, offset: object, min_score: object, threads:
         or not np.isfinite(min_score)
     ):
         raise QueryError(f"min_score must be a finite number, got {min_score!r:.80}.")
+
+
+def _query_vector(
+    snapshot: Snapshot, query: str | SparseVector, weight: float | None
+) -> QueryVector | None:
+    """The query for ranking the first documents again; ``None`` if that is not to be."""
+    reranker = snapshot.reranker
+    if weight is not None:
+        if isinstance(weight, bool) or not isinstance(weight, int | float | np.number):
+            raise QueryError(f"rerank must be a number, got {weight!r:.80}.")
+        if not 0 <= weight <= MAX_RERANK_WEIGHT:
+            raise QueryError(f"rerank must lie between 0 and {MAX_RERANK_WEIGHT:g}, got {weight}.")
+        if weight and reranker is None:
+            raise NoVectorsError(
+                "the index has no static vectors to rank with: leave rerank out, or build it "
+                "again with --rerank static."
+            )
+    if reranker is None or weight == 0 or not isinstance(query, str):
+        return None
+    return reranker.query_vector(query, reranker.entry.weight if weight is None else float(weight))
 
 
 def _rank_from(

@@ -11,9 +11,10 @@ from encoders.errors import EncoderError
 from indexer.errors import IndexCorruptError
 from indexer.format.arrays import read_array
 from indexer.format.commit import QUERY, SEGMENTS
-from indexer.format.manifest import Manifest, PartEntry, read_manifest
+from indexer.format.manifest import Manifest, PartEntry, RerankEntry, read_manifest
 from indexer.format.segment import Segment, check_sizes
 from retriever.errors import UnknownSpaceError
+from retriever.reranking import Reranker
 from retriever.space import SpaceView
 
 ATTEMPTS = 5
@@ -24,6 +25,7 @@ class Snapshot:
 
     Attributes:
         row_count: Rows of all segments, deleted ones included.
+        reranker: Its static vectors, ``None`` if it has none.
 
     Raises:
         IndexCorruptError: A file is missing or damaged.
@@ -38,6 +40,7 @@ class Snapshot:
             for entry in manifest.segments
         ]
         self.spaces = {name: self._open_space(name) for name in manifest.spaces}
+        self.reranker = self._open_reranker(manifest.rerank)
         self.alive = [segment.alive_rows for segment in self.segments]
         self.row_count = sum(segment.entry.row_count for segment in self.segments)
 
@@ -50,6 +53,14 @@ class Snapshot:
         except (EncoderError, OSError, ValueError, IndexError) as error:
             reason = f"queries of space {name!r} cannot be read: {error}"
             raise IndexCorruptError(self.index / QUERY, reason) from error
+
+    def _open_reranker(self, entry: RerankEntry | None) -> Reranker | None:
+        if entry is None:
+            return None
+        try:
+            return Reranker(self.index, entry, self.segments)
+        except (EncoderError, OSError) as error:
+            raise IndexCorruptError(self.index / entry.tokenizer_file, str(error)) from error
 
     def space(self, name: str | None) -> SpaceView:
         """A space by name, the default one for ``None``.

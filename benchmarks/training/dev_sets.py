@@ -4,7 +4,8 @@
 
 For each ``--whole``, how many windows of the learned model's tokens a document may have and stay
 one passage, every set is indexed once, and every weight of pairs of words is combined with every
-weight of the learned part. The sets stand in ``dev_sets.toml``; the mean counts each by its weight.
+weight of the learned part and of static vectors. The sets stand in ``dev_sets.toml``; the mean
+counts each by its weight.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ def read_sets(data: Path) -> dict[str, tuple[Source, Examples]]:
 
 
 def measure(
-    examples: Examples, learned: str, weights: Sequence[tuple[float, float]]
+    examples: Examples, learned: str, vectors: str, weights: Sequence[tuple[float, float, float]]
 ) -> list[float]:
-    """NDCG@10 of each pair of weights, of pairs of words and of the learned part."""
+    """NDCG@10 of weights of pairs of words, of the learned part, and of static vectors."""
     records = (
         CorpusRecord(Document(str(number), text), "dev", None)
         for number, text in enumerate(examples.documents)
@@ -58,11 +59,15 @@ def measure(
     values = []
     with tempfile.TemporaryDirectory() as work:
         index = Path(work) / "index.winnow"
-        build_index(records, index, create_spaces({"default": f"{WORDS} + {PAIRS} + {learned}"}))
+        spaces = create_spaces({"default": f"{WORDS} + {PAIRS} + {learned}"})
+        build_index(records, index, spaces, rerank=vectors)
         with open_index(index) as searcher:
-            for pairs, part in weights:
+            for pairs, part, rerank in weights:
                 found = searcher.search_batch(
-                    examples.queries, 10, part_weights={PAIRS: pairs, LEARNED: part}
+                    examples.queries,
+                    10,
+                    part_weights={PAIRS: pairs, LEARNED: part},
+                    rerank=rerank,
                 )
                 run: dict[str, list[ScoredDoc]] = {
                     str(number): [(hit.doc_id, hit.score) for hit in results.hits]
@@ -78,26 +83,32 @@ def main() -> None:
     parser.add_argument("--learned", default=LEARNED, help="the learned part, splade[:DIR]")
     parser.add_argument("--pairs", type=float, nargs="+", default=[0.0, BIGRAM_WEIGHT])
     parser.add_argument("--weight", type=float, nargs="+", default=[0.0, 0.5, 1.0])
+    parser.add_argument("--vectors", default="static", help="static vectors: static, or a DIR")
+    parser.add_argument("--rerank", type=float, nargs="+", default=[0.0, 30.0])
     parser.add_argument("--whole", type=float, nargs="+", default=[passaging.WHOLE_BESIDE_WORDS])
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     sets = read_sets(arguments.data)
-    weights = list(itertools.product(arguments.pairs, arguments.weight))
+    weights = list(itertools.product(arguments.pairs, arguments.weight, arguments.rerank))
     means = np.array([source.weight for source, _ in sets.values()])
     rows: list[list[Any]] = []
     results = []
     for whole in arguments.whole:
         with mock.patch.object(passaging, "WHOLE_BESIDE_WORDS", whole):
-            columns = [measure(e, arguments.learned, weights) for _, e in sets.values()]
-        for (pairs, part), values in zip(weights, np.array(columns).T, strict=True):
+            columns = [
+                measure(e, arguments.learned, arguments.vectors, weights) for _, e in sets.values()
+            ]
+        for (pairs, part, rerank), values in zip(weights, np.array(columns).T, strict=True):
             mean = float(np.average(values, weights=means))
-            rows.append([whole, pairs, part, f"{mean:.4f}", *(f"{value:.4f}" for value in values)])
+            shown = [f"{value:.4f}" for value in (mean, *values)]
+            rows.append([whole, pairs, part, rerank, *shown])
             found = dict(zip(sets, map(float, values.round(5)), strict=True))
             results.append(
-                {"whole": whole, "pairs": pairs, "weight": part, "mean": round(mean, 5), **found}
+                {"whole": whole, "pairs": pairs, "weight": part, "rerank": rerank}
+                | {"mean": round(mean, 5), **found}
             )
             print(*rows[-1], flush=True)
-    print("\n" + markdown_table(["whole", "pairs", "learned", "mean", *sets], rows))
+    print("\n" + markdown_table(["whole", "pairs", "learned", "rerank", "mean", *sets], rows))
     write_result(arguments.output, {"sets": results})
 
 

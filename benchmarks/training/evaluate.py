@@ -2,11 +2,11 @@ r"""Relevance of English BM25, parts beside it, a dense model, and reciprocal ra
 
 Every collection is indexed once, whole documents or with ``--passages`` as ``indexer build`` splits
 them, with a space of BM25, of words and of pairs of words, and such a space with a learned part for
-each checkpoint. Every weight of the pairs is combined with every weight of the learned part. The
-dense model reads the beginning of whole documents. All systems answer all judged queries from the
-same index; documents with the query's id are ignored, as BEIR does. Differences are tested query
-by query against BM25 (paired randomisation) and against the first checkpoint (bootstrap interval
-of the mean over collections, queries drawn within each).
+each checkpoint. Every weight of the pairs is combined with every weight of the learned part and of
+static vectors. The dense model reads the beginning of whole documents. All systems answer all
+judged queries from the same index; documents with the query's id are ignored, as BEIR does.
+Differences are tested query by query against BM25 (paired randomisation) and against the first
+checkpoint (bootstrap interval of the mean over collections, queries drawn within each).
 
     python -m benchmarks.training.evaluate --data ../shared/data \\
         --checkpoint untrained=splade-tiny --checkpoint trained=RUN/selected --weight 0.5 \\
@@ -43,7 +43,7 @@ from eval.runs import ScoredDoc, without_identical_ids
 from indexer.builder import build_index
 from indexer.corpus.records import CorpusRecord
 from indexer.settings import BuildSettings
-from indexer.spaces import SpacePart
+from indexer.spaces import SpacePart, create_vectors
 from retriever.searcher import Searcher, open_index
 
 GROUPS = {
@@ -63,12 +63,13 @@ FUSED_DEPTH = 1000
 RANK_CONSTANT = 60
 """Of reciprocal rank fusion (Cormack et al. 2009)."""
 
+Weights = dict[str, Any]
 Runs = dict[str, Mapping[str, list[ScoredDoc]]]
 Values = dict[str, dict[str, NDArray[np.float64]]]
 
 
 def build(
-    dataset: Dataset, checkpoints: Mapping[str, str], output: Path, *, split: bool
+    dataset: Dataset, checkpoints: Mapping[str, str], output: Path, *, split: bool, vectors: str
 ) -> dict[str, CountingEncoder]:
     """Indexes a collection; the encoders know how many dimensions a document got."""
 
@@ -84,7 +85,7 @@ def build(
         learned = SpacePart(PartExpression(1.0, LEARNED, argument), encoders[name])
         spaces[name] = (*lexical(), learned)
     records = (CorpusRecord(document, dataset.name, None) for document in dataset.documents())
-    build_index(records, output, spaces, settings=BuildSettings(split=split))
+    build_index(records, output, spaces, settings=BuildSettings(split=split), rerank=vectors)
     return encoders
 
 
@@ -142,6 +143,8 @@ class Systems:
             name: _identity(create_encoder(LEARNED, argument).spec) + units
             for name, argument in checkpoints.items()
         }
+        vectors = create_vectors(arguments.vectors)
+        self._vectors = "" if vectors is None else f" {vectors.content_hash}"
         self._words = _identity(create_encoder(WORDS).spec) + units
         self._pairs = f"{self._words} {_identity(create_encoder(PAIRS).spec)}"
         if arguments.dense:
@@ -174,33 +177,46 @@ class Systems:
             with tempfile.TemporaryDirectory() as work:
                 index = Path(work) / "index.winnow"
                 encoders = build(
-                    next(iter(datasets.values())), chosen, index, split=self._arguments.passages
+                    next(iter(datasets.values())),
+                    chosen,
+                    index,
+                    split=self._arguments.passages,
+                    vectors=self._arguments.vectors,
                 )
                 with open_index(index) as searcher:
                     for place, dataset in datasets.items():
                         self._make(place, dataset, searcher, encoders, not kept_dense)
         return {place: self._read(place) for place in datasets}
 
-    def _lexical(self) -> list[tuple[str, str, dict[str, float]]]:
-        """Systems without a learned part: name, identity, and weights of parts."""
-        return [
-            (f"BM25 +{pairs:g} pairs", self._pairs, {PAIRS: pairs})
-            if pairs
-            else ("BM25", self._words, {PAIRS: 0.0})
-            for pairs in dict.fromkeys([0.0, *self._arguments.pairs])
-        ]
+    def _lexical(self) -> list[tuple[str, str, Weights]]:
+        """Systems without a learned part: name, identity, weights of parts and of vectors."""
+        found: list[tuple[str, str, Weights]] = []
+        for pairs in dict.fromkeys([0.0, *self._arguments.pairs]):
+            for rerank in self._arguments.rerank:
+                name = f"BM25 +{pairs:g} pairs" if pairs else "BM25"
+                identity = self._pairs if pairs else self._words
+                found.append(self._with_vectors(name, identity, {PAIRS: pairs}, rerank))
+        return found
 
-    def _learned(self, name: str) -> list[tuple[str, str, dict[str, float]]]:
+    def _learned(self, name: str) -> list[tuple[str, str, Weights]]:
         """Systems with the learned part of a checkpoint, likewise."""
-        return [
-            (
-                f"+{pairs:g} pairs +{weight:g} {name}" if pairs else f"+{weight:g} {name}",
-                self.identities[name],
-                {PAIRS: pairs, LEARNED: weight},
-            )
-            for pairs in self._arguments.pairs
-            for weight in self._arguments.weight
-        ]
+        found = []
+        for pairs in self._arguments.pairs:
+            for weight in self._arguments.weight:
+                for rerank in self._arguments.rerank:
+                    system = (
+                        f"+{pairs:g} pairs +{weight:g} {name}" if pairs else f"+{weight:g} {name}"
+                    )
+                    parts = {PAIRS: pairs, LEARNED: weight}
+                    found.append(self._with_vectors(system, self.identities[name], parts, rerank))
+        return found
+
+    def _with_vectors(
+        self, system: str, identity: str, parts: dict[str, float], rerank: float
+    ) -> tuple[str, str, Weights]:
+        if rerank:
+            system, identity = f"{system} +{rerank:g} vectors", identity + self._vectors
+        return system, identity, {"part_weights": parts, "rerank": rerank}
 
     def _make(
         self,
@@ -213,12 +229,12 @@ class Systems:
         runs = {}
         for system, identity, weights in self._lexical():
             depth = FUSED_DEPTH if dense else DEPTH
-            runs[system] = search(searcher, dataset, depth, space="words", part_weights=weights)
+            runs[system] = search(searcher, dataset, depth, space="words", **weights)
             self._keep(place, system, identity, runs[system])
         for name, encoder in encoders.items():
             sizes = encoder.sizes(list(dataset.queries.values()))
             for system, identity, weights in self._learned(name):
-                run = search(searcher, dataset, DEPTH, space=name, part_weights=weights)
+                run = search(searcher, dataset, DEPTH, space=name, **weights)
                 self._keep(place, system, identity, run, sizes)
         if dense:
             arguments = self._arguments
@@ -280,6 +296,8 @@ def main() -> None:
     )
     parser.add_argument("--weight", type=float, nargs="+", default=[0.5], help="of the part")
     parser.add_argument("--pairs", type=float, nargs="+", default=[0.0], help="weight of pairs")
+    parser.add_argument("--vectors", default="static", help="static vectors: static, or a DIR")
+    parser.add_argument("--rerank", type=float, nargs="+", default=[0.0], help="weight of vectors")
     parser.add_argument("--max-length", type=int, default=256, help="tokens read of a document")
     parser.add_argument("--passages", action="store_true", help="split documents of more tokens")
     parser.add_argument("--dense", type=Path, help="directory of a sentence-embedding model")

@@ -6,7 +6,8 @@ import datetime
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,14 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w .+-]*)=(.+)", re.DOTALL)
 )
 @click.option("--space", help="Space of the indexes to search.")
 @click.option("--part-weight", "weights", multiple=True, metavar="PART=W", help="For indexes.")
+@click.option("--rerank", type=float, metavar="W", help="Weight of static vectors; 0: without.")
+@click.option(
+    "--vectors",
+    default="none",
+    show_default=True,
+    metavar="VECTORS",
+    help="For encoders: static vectors that rank the first documents again, as for indexer build.",
+)
 @click.option("--split-documents/--whole-documents", default=True, help="For encoders: passages.")
 @click.option(
     "--ignore-identical-ids/--keep-identical-ids",
@@ -83,6 +92,8 @@ def run(
     measure_names: tuple[str, ...],
     space: str | None,
     weights: tuple[str, ...],
+    rerank: float | None,
+    vectors: str,
     split_documents: bool,
     ignore_identical_ids: bool,
     output: Path | None,
@@ -96,16 +107,27 @@ def run(
     installed is reported in the table.
     """
     from eval.datasets.beir import open_dataset
+    from eval.indexes import EncoderSystem, IndexSystem
     from eval.machine import describe_machine, load_average, package_versions
     from eval.measures import DEFAULT_MEASURES, evaluate, parse_measures
     from eval.report import results_table
     from eval.results import FILE_NAME, Results, write_results
     from eval.runner import Protocol, run_system
+    from indexer.settings import BuildSettings
 
     measures = parse_measures(measure_names or DEFAULT_MEASURES)
     # A measure that no installed package computes is refused now, not after hours of encoding.
     evaluate({"query": {"document": 1}}, {"query": [("document", 1.0)]}, measures)
-    systems = _systems(indexes, encoders, peers, space, weights, split_documents, quiet)
+    part_weights = dict(_part_weight(text) for text in weights) or None
+    make_index = partial(IndexSystem, space=space, part_weights=part_weights, rerank=rerank)
+    make_encoder = partial(
+        EncoderSystem,
+        settings=BuildSettings(split=split_documents),
+        quiet=quiet,
+        vectors=vectors,
+        rerank=rerank,
+    )
+    systems = _systems(indexes, encoders, peers, make_index, make_encoder)
     datasets = [open_dataset(folder, split) for folder in folders]
     _check_collections(datasets, indexes)
     if output is not None:
@@ -144,26 +166,18 @@ def _systems(
     indexes: Sequence[str],
     encoders: Sequence[str],
     peers: Sequence[str],
-    space: str | None,
-    weights: Sequence[str],
-    split_documents: bool,
-    quiet: bool,
+    make_index: Callable[[str, str | None], System],
+    make_encoder: Callable[[str, str | None], System],
 ) -> list[System]:
     """The systems in the order of the kinds of options; their names are distinct."""
-    from eval.indexes import EncoderSystem, IndexSystem
     from eval.peers.process import PeerSystem
     from eval.runner import file_stem
-    from indexer.settings import BuildSettings
 
-    settings = BuildSettings(split=split_documents)
-    part_weights = dict(_part_weight(text) for text in weights)
     systems: list[System] = []
-    for text in indexes:
-        name, path = _named(text)
-        systems.append(IndexSystem(path, name, space, part_weights or None))
-    for text in encoders:
-        name, expression = _named(text)
-        systems.append(EncoderSystem(expression, name, settings, quiet))
+    for make, texts in ((make_index, indexes), (make_encoder, encoders)):
+        for text in texts:
+            name, rest = _named(text)
+            systems.append(make(rest, name))
     systems += [PeerSystem(peer) for peer in dict.fromkeys(peers)]
     if not systems:
         raise click.UsageError("nothing to evaluate: give --index, --encoder or --peer.")

@@ -82,6 +82,13 @@ def _encoding_options(command: Callable) -> Callable:
     "Repeat with NAME=EXPRESSION for several spaces; the first is the default space.",
 )
 @click.option("--analyzer", metavar="NAME", help="Short for --encoder NAME-bm25.")
+@click.option(
+    "--rerank",
+    default="auto",
+    metavar="VECTORS",
+    help="Static vectors that rank the first documents of a search again: 'static' for those that "
+    "come with Winnow, 'none', or a directory. Default: those of Winnow beside its model.",
+)
 @click.option("--split/--no-split", default=True, help="Split long documents into passages.")
 @click.option("--passage-tokens", type=click.IntRange(min=16), help="Most tokens of a passage.")
 @click.option(
@@ -106,6 +113,7 @@ def build(
     output: Path | None,
     encoders: tuple[str, ...],
     analyzer: str | None,
+    rerank: str,
     split: bool,
     passage_tokens: int | None,
     memory: int,
@@ -144,6 +152,7 @@ def build(
             settings=settings,
             fields=fields,
             rejects=rejects,
+            rerank=rerank,
             overwrite=overwrite,
             progress=progress,
             workers=workers,

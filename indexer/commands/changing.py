@@ -54,13 +54,30 @@ def delete(index: Path, doc_ids: tuple[str, ...], file: TextIO | None) -> None:
     "content-idf (the same without English stop words and punctuation), "
     "published (the checkpoint's own, or the file given last), or an idf.json file.",
 )
+@click.option(
+    "--rerank",
+    type=float,
+    metavar="W",
+    help="New default weight of static vectors, by which the first documents are ranked again.",
+)
 def configure(
-    index: Path, space: str | None, part: str | None, weight: float | None, query_table: str | None
+    index: Path,
+    space: str | None,
+    part: str | None,
+    weight: float | None,
+    query_table: str | None,
+    rerank: float | None,
 ) -> None:
-    """Change a part's weight or query table, without encoding anything again."""
-    from indexer.configuration import configure_part
+    """Change weights or a query table, without encoding anything again."""
+    from indexer.configuration import configure_part, configure_rerank
 
+    if rerank is not None:
+        if weight is not None or query_table is not None or part is not None:
+            raise click.UsageError("--rerank is about no part: give it without the other options.")
+        entry_of_vectors = configure_rerank(index, rerank)
+        click.echo(f"static vectors: weight {entry_of_vectors.weight:g}")
+        return
     if weight is None and query_table is None:
-        raise click.UsageError("nothing to change: give --weight or --query-table.")
+        raise click.UsageError("nothing to change: give --weight, --query-table or --rerank.")
     entry = configure_part(index, space, part, weight=weight, query_table=query_table)
     click.echo(f"part {entry.name}: weight {entry.weight:g}, query table {entry.query.table}")

@@ -31,6 +31,13 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
         np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
 
 
+def write_array_header(file: BinaryIO, dtype: DTypeLike, shape: tuple[int, ...]) -> None:
+    """Writes what comes before the elements of an array that is written in pieces."""
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
 def compress_array(path: Path) -> None:
     """Replaces an array's file by its compressed form, with a checksum of the content inside."""
     compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)

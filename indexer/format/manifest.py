@@ -23,8 +23,11 @@ from indexer.errors import (
 )
 
 FORMAT = "winnow-index"
-FORMAT_VERSION = "0.2"
+FORMAT_VERSION = "0.3"
 MANIFEST_NAME = "manifest.json"
+MAX_RERANK_WEIGHT = 1e9
+"""Scores beside which a cosine needs more are not those of any encoder."""
+
 FIELD_TYPES = frozenset({"keyword", "integer", "float", "boolean", "date", "keywords"})
 
 
@@ -103,6 +106,35 @@ class SpaceEntry(_Model):
         return next((part for part in self.parts if part.name == name), None)
 
 
+class RerankEntry(_Model):
+    """Static vectors (``encoders.static_vectors``) that re-rank the first documents of a search.
+
+    Attributes:
+        argument: Directory of the table; ``None`` for the one that comes with Winnow.
+        content_hash: Of all that decides a document's vector.
+        weight: Of the cosine beside scores.
+        depth: How many documents are ranked again.
+        dimensions: Components of a vector.
+        tokenizer_file: Tokens of queries.
+        table_file: int8[V, d], a vector per token.
+        weights_file: float32[V], worth of a step of a token's vector in a query.
+    """
+
+    argument: str | None = None
+    content_hash: str
+    weight: float = Field(gt=0, le=MAX_RERANK_WEIGHT, allow_inf_nan=False)
+    depth: int = Field(ge=1)
+    dimensions: int = Field(ge=1)
+    tokenizer_file: str
+    table_file: str
+    weights_file: str
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths relative to the index."""
+        return self.tokenizer_file, self.table_file, self.weights_file
+
+
 class SegmentEntry(_Model):
     """One immutable segment.
 
@@ -139,6 +171,7 @@ class Manifest(_Model):
     settings: dict[str, Any] = {}
     fields: dict[str, str] = {}
     spaces: dict[str, SpaceEntry]
+    rerank: RerankEntry | None = None
     segments: tuple[SegmentEntry, ...] = ()
     files: dict[str, FileEntry] = {}
 
@@ -154,6 +187,9 @@ class Manifest(_Model):
             for name in filter(None, (part.query.tokenizer_file, part.query.table_file)):
                 if name not in self.files:
                     raise ValueError(f"{name} is not among the files")
+        for name in self.rerank.files if self.rerank else ():
+            if name not in self.files:
+                raise ValueError(f"{name} is not among the files")
         for segment in self.segments:
             if segment.doc_freq_files.keys() != keys or segment.token_counts.keys() != keys:
                 raise ValueError(f"segment {segment.name} has other parts")

@@ -2,8 +2,9 @@
 
 Files of ``segments/NAME/``: ``documents.arrow``, ``columns.arrow``, ``doc_ids.*`` (string table),
 ``ordinals.npy`` uint64 per document, ``passage_doc.npy`` and ``passage_span.npy`` when documents
-were split, and per space ``SPACE.postings.*``, per part ``SPACE.PART.terms.*`` (open vocabularies,
-sorted) and ``SPACE.PART.doc_freq*.npy`` (uint32, over the text of live passages).
+were split, ``vectors.npy`` where the index has static vectors (``indexer.format.vectors``), and per
+space ``SPACE.postings.*``, per part ``SPACE.PART.terms.*`` (open vocabularies, sorted) and
+``SPACE.PART.doc_freq*.npy`` (uint32, over the text of live passages).
 
 Documents always stand in order of arrival. Rows, the passages, may stand in another order
 (``indexer.reorder``): then ``row_arrival.npy`` uint32 holds the position of arrival of each row,
@@ -24,8 +25,10 @@ from indexer.format.documents import DocumentStore
 from indexer.format.manifest import FileEntry, PartEntry, SegmentEntry, SpaceEntry
 from indexer.format.postings import Postings, read_postings
 from indexer.format.string_table import StringTable
+from indexer.format.vectors import VECTORS_NAME
 from kernels.cpu.lookup import score_rows
 from kernels.cpu.search import search_postings
+from kernels.cpu.vectors import warm_up
 
 TERMS_SUFFIX = "terms"
 
@@ -108,6 +111,11 @@ class Segment:
             self.tombstones = self._array(entry.tombstones, np.uint8)
             if len(self.tombstones) != entry.document_count:
                 raise IndexCorruptError(self.directory / entry.tombstones, "of a wrong length")
+        self.vectors: NDArray[np.int8] | None = None
+        if VECTORS_NAME in entry.files:
+            self.vectors = self._array(VECTORS_NAME, np.int8, ndim=2)
+            if len(self.vectors) != entry.row_count:
+                raise IndexCorruptError(self.directory / VECTORS_NAME, "not one vector per passage")
         # Stored titles, texts and metadata.
         self.documents = DocumentStore(self.directory, entry.document_count, memory_map=memory_map)
         self.spaces = {name: SegmentSpace(self, name, space) for name, space in spaces.items()}
@@ -150,6 +158,8 @@ class Segment:
             _, rows = search_postings(space.postings, used, np.ones(len(used), dtype=np.int64), 1)
             score_rows(space.postings.layout, used, np.ones(len(used)), rows)
         self.doc_ids.take(np.arange(min(1, len(self.doc_ids))))
+        if self.vectors is not None:
+            warm_up(self.vectors)
 
     @cached_property
     def alive_documents(self) -> NDArray[np.uint8]:

@@ -22,6 +22,7 @@ from kernels.cpu.search import EXACT, Approximation
 from retriever.errors import (
     DocumentNotFoundError,
     FilterError,
+    NoVectorsError,
     QueryError,
     UnknownPartError,
     UnknownSpaceError,
@@ -73,6 +74,7 @@ class MemorySearcher:
         explain: bool = False,
         highlight: bool = False,
         count_total: bool = False,
+        rerank: float | None = None,
         approximation: Approximation = EXACT,
     ) -> Results:
         self.before_search()
@@ -82,6 +84,8 @@ class MemorySearcher:
             raise UnknownPartError("the space has no such part.")
         if isinstance(query, SparseVector) and query.indices is not None:
             raise QueryError("the space has no fixed vocabulary.")
+        if rerank:
+            raise NoVectorsError("the index has no static vectors.")
         _check_filter(filter)
         factor = (part_weights or {}).get("words", 1.0)
         words = query.weights if isinstance(query, SparseVector) else _count(query)
@@ -157,6 +161,7 @@ class MemorySearcher:
             size_bytes=1000,
             default_space="default",
             spaces={"default": SimpleNamespace(parts=[part])},
+            rerank=None,
             fields={"year": "integer", "tags": "keywords", "added": "date", "weight": "float"},
         )
 

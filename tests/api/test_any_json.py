@@ -40,6 +40,7 @@ FIELDS = st.sampled_from(
         "highlight",
         "fields",
         "count_total",
+        "rerank",
     ]
 )
 QUERIES = st.sampled_from(["wing", "shock wave", "apple", "the"]) | st.text(max_size=20)
@@ -79,6 +80,7 @@ PLAUSIBLE = st.fixed_dictionaries(
         "explain": st.booleans(),
         "highlight": st.booleans(),
         "count_total": st.booleans(),
+        "rerank": WEIGHTS,
     },
 )
 RELAXED = settings(

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
+from flask.testing import FlaskClient
+
+from api.app import create_app
+from encoders.base import Document
+from indexer.builder import build
 
 SEARCH = "/v1/indexes/fruit/search"
 
@@ -171,3 +177,48 @@ def test_an_answer_says_whether_it_is_exact(client):
     refused = client.post(SEARCH, json={"query": "apple", "posting_budget": -1})
     assert refused.status_code == 422
     assert "posting_budget" in refused.text
+
+
+@pytest.fixture
+def reranking(vectors_directory, tmp_path) -> Iterator[FlaskClient]:
+    """An index whose first documents are ranked again by static vectors."""
+    documents = [
+        Document(f"d{number}", f"measurements of {topic} at speed")
+        for number, topic in enumerate(("wing", "heat", "shock", "nozzle", "flow"))
+    ]
+    path = tmp_path / "ranked.winnow"
+    build(documents, path, "english-bm25", rerank=str(vectors_directory))
+    with create_app({"ranked": path}).test_client() as client:
+        yield client
+
+
+def test_static_vectors_have_a_weight(reranking):
+    def scores(**options) -> list[float]:
+        body = {"query": "speed of a wing", **options}
+        answer = reranking.post("/v1/indexes/ranked/search", json=body).json
+        return [hit["score"] for hit in answer["hits"]]
+
+    described = reranking.get("/v1/indexes/ranked").json["rerank"]
+    assert described == {"weight": 3.0, "depth": 8, "dimensions": 16, "vectors": "vectors"}
+    assert scores() == scores(rerank=3.0) != scores(rerank=0) != scores(rerank=9)
+    by_query_string = reranking.get("/v1/indexes/ranked/search?query=speed+of+a+wing&rerank=0").json
+    assert [hit["score"] for hit in by_query_string["hits"]] == scores(rerank=0)
+    [batch] = reranking.post(
+        "/v1/indexes/ranked/search/batch", json={"queries": ["speed of a wing"], "rerank": 0}
+    ).json["results"]
+    assert [hit["score"] for hit in batch["hits"]] == scores(rerank=0)
+    explained = reranking.post(
+        "/v1/indexes/ranked/search", json={"query": "wing", "explain": True}
+    ).json["hits"]
+    for hit in explained:
+        shares = sum(share["contribution"] for share in hit["explanation"])
+        assert shares == pytest.approx(hit["score"])
+
+
+def test_an_index_without_static_vectors_says_so(client):
+    problem = client.post(SEARCH, json={"query": "apple", "rerank": 2}).json
+    assert (problem["status"], problem["code"]) == (422, "no_vectors")
+    assert problem["errors"][0]["field"] == "rerank"
+    for weight in (-1, 1e10, "2", True):
+        problem = client.post(SEARCH, json={"query": "apple", "rerank": weight}).json
+        assert (problem["status"], problem["code"]) == (422, "invalid_request")

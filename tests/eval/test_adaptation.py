@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import eval.adaptation
 from eval.adaptation import adapt_weights
 from eval.commands.adapting import adapt
 from eval.errors import TuningError
+from eval.tune import tune
 from indexer.builder import build
+from indexer.configuration import configure_rerank
 from retriever.searcher import open_index
 
 TOPICS = ["harbour", "violin", "glacier", "orchard", "senate", "comet", "tundra", "ledger"]
@@ -46,6 +49,27 @@ def test_better_weights_become_the_index_s_own(index: Path) -> None:
     assert found.applied == (found.tuning.is_changed and found.tuning.is_safe)
     assert weights(index) == (found.tuning.chosen if found.applied else before)
     assert found.tuning.held_back.mean_a >= found.tuning.held_back.mean_b or not found.applied
+
+
+def test_the_sample_has_the_static_vectors_of_the_index(
+    index: Path, vectors_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = index.with_name("corpus.jsonl")
+    encoder = "0.01*english-bm25 + 1*plain-bm25"
+    build(corpus, index, encoder, rerank=str(vectors_directory), overwrite=True)
+    configure_rerank(index, 0.25)
+    seen = []
+    monkeypatch.setattr(
+        eval.adaptation,
+        "tune",
+        lambda searcher, *rest, **options: (
+            seen.append(searcher.description().rerank) or tune(searcher, *rest, **options)
+        ),
+    )
+    adapt_weights(index)
+    with open_index(index) as searcher:
+        assert seen == [searcher.description().rerank]
+        assert seen[0].weight == 0.25
 
 
 def test_a_dry_run_changes_nothing(index: Path) -> None:

@@ -243,3 +243,26 @@ def test_an_index_of_another_collection_is_noticed(
     code, out, _ = call("run", "--data", collection, "--index", tmp_path / "other.winnow")
     assert code == 1
     assert "holds none of 4 relevant documents of library" in out
+
+
+def test_static_vectors_of_indexes_and_encoders(
+    collection: Path, vectors_directory: Path, tmp_path: Path, call: Callable
+) -> None:
+    index = tmp_path / "ranked.winnow"
+    build(collection, index, "english-bm25", rerank=str(vectors_directory))
+
+    def run(*arguments: object) -> dict:
+        given = ("run", "--data", collection, "--measure", "RR", "-q", "--json", *arguments)
+        code, out, err = call(*given)
+        assert (code, err) == (0, "")
+        [result] = json.loads(out)["results"]
+        return result
+
+    of_index = run("--index", index)
+    assert of_index["settings"]["static vectors"] == "3*vectors, first 8"
+    assert "static vectors" not in run("--index", index, "--rerank", 0)["settings"]
+    encoder = ("--encoder", "english-bm25", "--vectors", vectors_directory)
+    of_encoder = run(*encoder)
+    assert of_encoder["measures"] == of_index["measures"]
+    assert run(*encoder, "--rerank", 5)["settings"]["static vectors"] == "5*vectors, first 8"
+    assert "static vectors" not in run("--encoder", "english-bm25")["settings"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 MAKEFILE = Path(__file__).parents[2] / "Makefile"
-PARTS = {"english-bm25", "english-bigrams-bm25", "splade"}
+PARTS = {"english-bm25", "english-bigrams-bm25", "splade", "rerank"}
 EXPECTED = {
     "run another program and capture its output": ("subprocess.run", "subprocess.check_output"),
     "compare two texts and show the differences line by line": ("difflib.Differ",),
@@ -53,4 +53,8 @@ def test_question_finds_what_answers_it(index: str, question: str) -> None:
         shares = [term["contribution"] for term in hit["explanation"]]
         assert sum(shares) == pytest.approx(hit["score"])
         assert {term["part"] for term in hit["explanation"]} <= PARTS
-    assert {term["part"] for term in found[0]["explanation"]} >= {"english-bm25", "splade"}
+    assert {term["part"] for term in found[0]["explanation"]} >= {
+        "english-bm25",
+        "splade",
+        "rerank",
+    }

@@ -86,7 +86,9 @@ def documents(count: int, seed: int = 0) -> Iterator[Document]:
         )
 
 
-def build_everything(directory: Path, spaces: dict[str, str], order: Order) -> Path:
+def build_everything(
+    directory: Path, spaces: dict[str, str], order: Order, rerank: str = "none"
+) -> Path:
     """Two segments from the build and one added, deletions, several windows, all forms."""
     with pytest.MonkeyPatch.context() as patch:
         bits = 6
@@ -97,7 +99,7 @@ def build_everything(directory: Path, spaces: dict[str, str], order: Order) -> P
         patch.setattr(layout, "DENSE_FRACTION", 0.4)
         patch.setattr("indexer.generation.BATCH_DOCUMENTS", 50)
         settings = BuildSettings(segment_rows=100, order=order)
-        build(documents(150), directory, spaces, settings=settings)
+        build(documents(150), directory, spaces, settings=settings, rerank=rerank)
         delete_documents(directory, [f"s0d{number}" for number in range(0, 150, 9)])
         records = (CorpusRecord(document, "-", None) for document in documents(60, seed=1))
         add_documents(directory, records)
@@ -115,10 +117,11 @@ def build_everything(directory: Path, spaces: dict[str, str], order: Order) -> P
 
 
 @pytest.fixture(scope="session")
-def word_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index of two spaces of words; tests do not change it."""
+def word_index(tmp_path_factory: pytest.TempPathFactory, vectors_directory: Path) -> Path:
+    """An index of two spaces of words, with static vectors; tests do not change it."""
     spaces = {"words": "english-bm25", "both": "plain-bm25 + 0.5*english-bm25"}
-    return build_everything(tmp_path_factory.mktemp("words") / "index", spaces, "bisected")
+    path = tmp_path_factory.mktemp("words") / "index"
+    return build_everything(path, spaces, "bisected", str(vectors_directory))
 
 
 @pytest.fixture(scope="session")

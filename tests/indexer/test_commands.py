@@ -267,6 +267,7 @@ def test_doctor(indexer):
         "torch: ",
         "compiled kernels",
         "default model: ",
+        "static vectors: ",
     ):
         assert word in answer.stdout
 
@@ -286,6 +287,14 @@ def test_doctor_finds_a_damaged_default_model(indexer, monkeypatch, tmp_path):
     assert answer.code == 1
     (line,) = (line for line in answer.stdout.splitlines() if "default model" in line)
     assert line.startswith(f"FAIL default model: {tmp_path} is not an exported encoder")
+
+
+def test_doctor_finds_damaged_static_vectors(indexer, monkeypatch, tmp_path):
+    monkeypatch.setattr("encoders.shipped.SHIPPED_VECTORS", tmp_path)
+    answer = indexer("doctor")
+    assert answer.code == 1
+    (line,) = (line for line in answer.stdout.splitlines() if "static vectors" in line)
+    assert line.startswith(f"FAIL static vectors: {tmp_path}: no static vectors")
 
 
 class TestFailures:

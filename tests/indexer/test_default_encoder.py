@@ -10,7 +10,12 @@ import pytest
 
 from encoders.base import Document
 from encoders.exported import read_exported
-from encoders.shipped import BIGRAM_WEIGHT, SHIPPED_MODEL, default_expression
+from encoders.shipped import (
+    BIGRAM_WEIGHT,
+    SHIPPED_MODEL,
+    default_expression,
+    static_vectors,
+)
 from indexer.builder import add_documents, build
 from indexer.configuration import configure_part
 from indexer.corpus.records import CorpusRecord
@@ -18,6 +23,7 @@ from indexer.default_encoder import FALLBACK, choose_encoder
 from indexer.errors import IndexerError
 from indexer.format.manifest import read_manifest
 from indexer.settings import BATCH_CHARACTERS
+from retriever.reranking import RERANK
 from retriever.searcher import open_index
 
 ENGLISH = [
@@ -63,6 +69,10 @@ def test_english_text_gets_three_parts_with_their_weights(index):
         ("splade", weight),
     ]
     assert parts[2].query.table == "content-idf"
+    vectors = static_vectors()
+    rerank = read_manifest(index).rerank
+    assert rerank is not None
+    assert (rerank.weight, rerank.depth) == (vectors.config.weight, vectors.config.depth)
 
 
 @pytest.mark.parametrize("query", PARAPHRASES)
@@ -71,18 +81,18 @@ def test_it_finds_a_paraphrase_that_words_miss(index, tmp_path, query):
     assert open_index(tmp_path / "words").search(query).hits == ()
     found = open_index(index).search(query, explain=True).hits
     assert found[0].doc_id == PARAPHRASES[query]
-    assert {term.part for term in found[0].explanation} == {"splade"}
+    assert {term.part for term in found[0].explanation} == {"splade", RERANK}
 
 
 def test_both_parts_are_searched_at_their_weights(index):
     searcher = open_index(index)
-    [hit, *_] = searcher.search("physician", explain=True).hits
+    [hit, *_] = searcher.search("physician", explain=True, rerank=0).hits
     by_part = {term.part: term.contribution for term in hit.explanation}
     assert by_part.keys() == {"english-bm25", "splade"}
     assert sum(by_part.values()) == pytest.approx(hit.score)
     weight = read_exported(SHIPPED_MODEL)[0].part_weight
     [single, *_] = searcher.search(
-        "physician", part_weights={"english-bm25": 0, "splade": 2 * weight}
+        "physician", part_weights={"english-bm25": 0, "splade": 2 * weight}, rerank=0
     ).hits
     assert single.score == pytest.approx(2 * by_part["splade"], rel=1e-5)
 
@@ -115,6 +125,7 @@ def test_other_languages_get_plain_bm25_and_a_word_about_it(tmp_path, documents)
     report = build(documents, tmp_path / "index")
     assert report.documents == len(documents)
     assert part_names(tmp_path / "index") == [FALLBACK]
+    assert read_manifest(tmp_path / "index").rerank is None
     [warning] = report.warnings
     assert "not to be English" in warning
     assert "--encoder" in warning

@@ -1,0 +1,99 @@
+r"""Fits the static vectors that re-rank the first documents of a search.
+
+    python -m benchmarks.training.static_vectors benchmarks/training/recipe_static.toml
+
+What the teacher computes is kept under a hash of text and model, so that a run that was stopped
+goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from encoders.query.tokenizer import WordPieceTokenizer, default_tokenizer_json
+from encoders.static_vectors import StaticConfig, read_tokens, write_static_vectors
+from encoders.training.configuration import Precision
+from encoders.training.dense_teacher import DenseTeacher
+from encoders.training.sources import Source, excluded_queries, read_source
+from encoders.training.static_table import StaticExamples, StaticSettings, fit_static_table
+
+
+class StaticRecipe(BaseModel):
+    """A run.
+
+    Attributes:
+        teacher: Directory of a BERT-type sentence-embedding model.
+        output: Directory of the result.
+        cache: Where the teacher's vectors are kept.
+        max_length: Tokens of a text, special ones included, that teacher and table read.
+        precision: Of the teacher's products.
+        threads: Of torch.
+        use: How an index is to use the vectors, recorded with them.
+        settings: How the table is fitted.
+        sources: Training text.
+        exclude: Sources whose queries are left out.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    teacher: Path
+    output: Path
+    cache: Path = Path("checkpoints/teachers/dense")
+    max_length: int = 128
+    precision: Precision = "float32"
+    threads: int = 2
+    use: StaticConfig
+    settings: StaticSettings = StaticSettings()
+    sources: tuple[Source, ...]
+    exclude: tuple[Source, ...] = ()
+
+
+def train(recipe: StaticRecipe) -> None:
+    """Reads the text, lets the teacher read it, fits the table and writes it."""
+    import torch
+
+    torch.set_num_threads(recipe.threads)
+    documents: dict[str, int] = {}
+    queries: dict[str, int] = {}
+    pairs = []
+    excluded = excluded_queries(recipe.exclude)
+    for source in recipe.sources:
+        found = read_source(source, excluded)
+        for query, positives in zip(found.queries, found.positives, strict=True):
+            text = found.documents[positives[0]]
+            pair = (
+                queries.setdefault(query, len(queries)),
+                documents.setdefault(text, len(documents)),
+            )
+            pairs.append(pair)
+        print(f"{source.name}: {len(found.queries)} queries", flush=True)
+    teacher = DenseTeacher(recipe.teacher, recipe.cache, recipe.max_length, recipe.precision)
+    vectors = [
+        teacher.vectors(list(texts), lambda line: print(line, flush=True))
+        for texts in (documents, queries)
+    ]
+    tokenizer = WordPieceTokenizer(default_tokenizer_json())
+    counts = [
+        read_tokens(tokenizer, list(texts), recipe.max_length - 2) for texts in (documents, queries)
+    ]
+    examples = StaticExamples(*counts, *vectors, np.array(pairs))
+    table = fit_static_table(
+        examples, tokenizer.vocab_size, recipe.settings, lambda line: print(line, flush=True)
+    )
+    write_static_vectors(recipe.output, table, recipe.use)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("recipe", type=Path, help="a TOML file")
+    arguments = parser.parse_args()
+    train(StaticRecipe.model_validate(tomllib.loads(arguments.recipe.read_text())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""Static vectors: a text as the weighted sum of its tokens' vectors, with no network.
+
+Documents get theirs when they are indexed, a query's is summed when it is asked; their cosine
+re-ranks the first documents of a search (``retriever.reranking``). The table is fitted to a dense
+teacher (``encoders.training.static_table``). Files of a directory: ``vectors.json``, which says
+what it is, and ``table.safetensors``: ``vectors`` int8[V, d], ``document_weight`` and
+``query_weight`` float32[V], ``bias`` float32[d]. Tokens are those of bert-base-uncased.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from encoders.base import Document
+from encoders.errors import CheckpointError
+from encoders.query.tokenizer import WordPieceTokenizer, default_tokenizer_json
+from kernels.cpu.vectors import VECTOR_STEP, pool_tokens
+
+CONFIG_NAME = "vectors.json"
+TABLE_NAME = "table.safetensors"
+
+TokenCounts = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""The distinct tokens of a text, ascending, and how often each occurs."""
+
+
+class StaticConfig(BaseModel):
+    """How an index uses static vectors.
+
+    Attributes:
+        weight: Of the cosine beside scores, unless an index says otherwise.
+        depth: How many documents of a search are ranked again.
+        max_length: Tokens of a document that are read.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weight: float = Field(gt=0, allow_inf_nan=False)
+    depth: int = Field(ge=1)
+    max_length: int = Field(ge=1)
+
+
+class StaticRecord(BaseModel):
+    """``vectors.json``.
+
+    Attributes:
+        use: How an index uses the vectors.
+        table: xxh3 (128 bits, hexadecimal) of the table's file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["winnow-static-vectors"] = "winnow-static-vectors"
+    version: Literal["1"] = "1"
+    use: StaticConfig
+    table: str
+
+
+@dataclass(frozen=True)
+class StaticTable:
+    """A vector per token and what it weighs.
+
+    Attributes:
+        vectors: int8[V, d].
+        document_weight: float32[V], worth of a step of a token's vector in a document.
+        query_weight: float32[V], the same in a query.
+        bias: float32[d], added to every document.
+    """
+
+    vectors: NDArray[np.int8]
+    document_weight: NDArray[np.float32]
+    query_weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    @classmethod
+    def quantised(
+        cls,
+        vectors: NDArray[np.float32],
+        document_weight: NDArray[np.float32],
+        query_weight: NDArray[np.float32],
+        bias: NDArray[np.float32],
+    ) -> Self:
+        """Rounds vectors to 8 bits each with a step of its own, which goes into the weights."""
+        step = np.abs(vectors).max(axis=1) / 127
+        safe = np.where(step > 0, step, 1)
+        rounded = np.rint(vectors / safe[:, None]).astype(np.int8)
+        return cls(
+            rounded,
+            (document_weight * step).astype(np.float32),
+            (query_weight * step).astype(np.float32),
+            bias.astype(np.float32),
+        )
+
+    def summed(
+        self,
+        texts: Sequence[Sequence[int]],
+        weights: NDArray[np.float32],
+        bias: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """float32[n, d] of norm 1: the sum of each text's tokens, see ``pool_tokens``."""
+        lengths = [len(tokens) for tokens in texts]
+        starts = np.cumsum([0, *lengths], dtype=np.int64)
+        tokens = np.fromiter((token for text in texts for token in text), np.int32, int(starts[-1]))
+        sums = np.empty((len(texts), self.vectors.shape[1]), dtype=np.float32)
+        seen = np.zeros(len(self.vectors), dtype=np.int32)
+        pool_tokens(tokens, starts, self.vectors, weights, bias, seen, sums)
+        return sums
+
+
+class StaticVectors:
+    """Gives documents their static vectors.
+
+    >>> from encoders.shipped import SHIPPED_VECTORS
+    >>> vectors = StaticVectors.read(SHIPPED_VECTORS)
+    >>> found = vectors.document_vectors([Document("a", "a red apple"), Document("b", "")])
+    >>> found.dtype, bool(found[0].any()), bool(found[1].any())
+    (dtype('int8'), True, False)
+    """
+
+    def __init__(
+        self, table: StaticTable, config: StaticConfig, argument: str | None = None
+    ) -> None:
+        """Vectors of a table.
+
+        Args:
+            table: Its arrays fit each other and the tokens.
+            config: How to use it.
+            argument: Where it was read from, ``None`` for the table that comes with Winnow.
+        """
+        self.table = table
+        self.config = config
+        self.argument = argument
+        self.tokenizer_json = default_tokenizer_json()
+
+    @classmethod
+    def read(cls, directory: Path, argument: str | None = None) -> Self:
+        """Reads a directory that :func:`write_static_vectors` wrote.
+
+        Args:
+            directory: The directory.
+            argument: What an index records of where it is.
+
+        Raises:
+            CheckpointError: A file is missing or damaged, or does not fit the tokens.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            record = StaticRecord.model_validate_json((directory / CONFIG_NAME).read_bytes())
+            content = (directory / TABLE_NAME).read_bytes()
+            table = StaticTable(**load(content))
+        except (OSError, ValidationError, SafetensorError, TypeError, KeyError) as error:
+            raise CheckpointError(
+                f"{directory}: no static vectors ({CONFIG_NAME}, {TABLE_NAME}): "
+                f"{str(error).splitlines()[0]}"
+            ) from None
+        if xxhash.xxh3_128_hexdigest(content) != record.table:
+            raise CheckpointError(
+                f"{directory / TABLE_NAME} is not the file that {CONFIG_NAME} was written with: "
+                "copy the folder again."
+            )
+        vectors = cls(table, record.use, argument)
+        vectors._check(directory)
+        return vectors
+
+    def _check(self, directory: Path) -> None:
+        """Checks that the table's arrays fit each other and the tokens.
+
+        Raises:
+            CheckpointError: They don't.
+        """
+        table = self.table
+        size = self.tokenizer.vocab_size
+        shapes: dict[str, tuple[NDArray[Any], type, tuple[int, ...]]] = {
+            "vectors": (table.vectors, np.int8, (size, *table.vectors.shape[-1:])),
+            "document_weight": (table.document_weight, np.float32, (size,)),
+            "query_weight": (table.query_weight, np.float32, (size,)),
+            "bias": (table.bias, np.float32, table.vectors.shape[-1:]),
+        }
+        for name, (array, dtype, shape) in shapes.items():
+            if array.dtype != dtype or array.shape != shape or not np.isfinite(array).all():
+                raise CheckpointError(
+                    f"{directory / TABLE_NAME}: {name} must be {np.dtype(dtype)}{list(shape)} of "
+                    f"finite numbers, got {array.dtype}{list(array.shape)}."
+                )
+
+    @property
+    def dimensions(self) -> int:
+        """Of a vector."""
+        return int(self.table.vectors.shape[1])
+
+    @cached_property
+    def tokenizer(self) -> WordPieceTokenizer:
+        """Tokens of bert-base-uncased."""
+        return WordPieceTokenizer(self.tokenizer_json)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Hexadecimal SHA-256 of all that decides the vectors."""
+        digest = hashlib.sha256(str(self.config.max_length).encode())
+        for array in (self.table.vectors, self.table.document_weight, self.table.bias):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def document_vectors(self, documents: Sequence[Document]) -> NDArray[np.int8]:
+        """int8[n, d] in steps of ``VECTOR_STEP``; zeros for a document without tokens."""
+        ids = self.tokenizer.ids_batch([document.full_text() for document in documents])
+        texts = [tokens[: self.config.max_length] for tokens in ids]
+        sums = self.table.summed(texts, self.table.document_weight, self.table.bias)
+        rounded: NDArray[np.int8] = np.clip(np.rint(sums / VECTOR_STEP), -127, 127).astype(np.int8)
+        return rounded
+
+
+def read_tokens(
+    tokenizer: WordPieceTokenizer, texts: Sequence[str], max_length: int
+) -> list[TokenCounts]:
+    """Token counts of the beginnings of texts; the unknown token for a text that has none."""
+    unknown = tokenizer.id("[UNK]") or 0
+    found = []
+    for ids in tokenizer.ids_batch(texts):
+        tokens, counts = np.unique(ids[:max_length] or [unknown], return_counts=True)
+        found.append((tokens.astype(np.int64), counts.astype(np.float32)))
+    return found
+
+
+def write_static_vectors(directory: Path, table: StaticTable, config: StaticConfig) -> None:
+    """Writes a directory that :meth:`StaticVectors.read` reads."""
+    from safetensors.numpy import save
+
+    directory.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        "vectors": table.vectors,
+        "document_weight": table.document_weight,
+        "query_weight": table.query_weight,
+        "bias": table.bias,
+    }
+    content = save(arrays)
+    (directory / TABLE_NAME).write_bytes(content)
+    record = StaticRecord(use=config, table=xxhash.xxh3_128_hexdigest(content))
+    (directory / CONFIG_NAME).write_text(json.dumps(record.model_dump(), indent=1) + "\n")

@@ -1,0 +1,127 @@
+"""Sums of token vectors, and scores with the cosines of such sums and a query."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+VECTOR_STEP = 0.5 / 127
+"""What one step of a stored component stands for; components beyond 0.5 saturate."""
+
+QUERY_STEPS = 1 << 22
+"""Steps of a query's component that stand for 1; dot products with rows of norm 1 fit 32 bits."""
+
+
+@njit(nogil=True, cache=True)
+def pool_tokens(tokens, starts, table, weights, bias, seen, sums):  # type: ignore[no-untyped-def]
+    """The sum of each text's token vectors, of norm 1.
+
+    A token that occurs ``c`` times counts ``1 + ln(c)`` times. A text without a token that weighs
+    anything gives zeros.
+
+    Args:
+        tokens: int32[m] tokens of all texts, each below V.
+        starts: int64[n + 1], text ``i`` is ``tokens[starts[i]:starts[i + 1]]``.
+        table: int8[V, d].
+        weights: float32[V], what a step of a token's vector is worth.
+        bias: float32[d], added to every sum.
+        seen: int32[V] of zeros, which are zeros again afterwards.
+        sums: float32[n, d], gets the result.
+    """
+    for text in range(len(starts) - 1):
+        total = sums[text]
+        total[:] = 0
+        found = False
+        for place in range(starts[text], starts[text + 1]):
+            seen[tokens[place]] += 1
+        for place in range(starts[text], starts[text + 1]):
+            token = tokens[place]
+            count = seen[token]
+            if count == 0:
+                continue
+            seen[token] = 0
+            factor = np.float32(weights[token] * (1 + math.log(count)))
+            if factor != 0:
+                found = True
+                row = table[token]
+                for axis in range(len(total)):
+                    total[axis] += factor * np.float32(row[axis])
+        if not found:
+            continue
+        length = 0.0
+        for axis in range(len(total)):
+            total[axis] += bias[axis]
+            length += float(total[axis]) * float(total[axis])
+        if length > 0:
+            scale = np.float32(1 / math.sqrt(length))
+            for axis in range(len(total)):
+                total[axis] *= scale
+
+
+@njit(nogil=True, cache=True)
+def pool_query(tokens, counts, table, weights, vector, rounded):  # type: ignore[no-untyped-def]
+    """The vector of a query, as :func:`pool_tokens` sums it.
+
+    Args:
+        tokens: int64[m], distinct, each below V.
+        counts: float64[m], how often each counts.
+        table: int8[V, d].
+        weights: float32[V], what a step of a token's vector is worth.
+        vector: float64[d], gets the sum, of norm 1.
+        rounded: int32[d], gets the same in ``QUERY_STEPS``.
+
+    Returns:
+        The norm of the sum before it was scaled; if that is 0, nothing was written but zeros.
+    """
+    vector[:] = 0
+    rounded[:] = 0
+    for place in range(len(tokens)):
+        factor = counts[place] * weights[tokens[place]]
+        row = table[tokens[place]]
+        for axis in range(len(vector)):
+            vector[axis] += factor * row[axis]
+    length = 0.0
+    for axis in range(len(vector)):
+        length += vector[axis] * vector[axis]
+    length = math.sqrt(length)
+    if length > 0:
+        for axis in range(len(vector)):
+            vector[axis] /= length
+            rounded[axis] = np.int32(np.rint(vector[axis] * QUERY_STEPS))
+    return length
+
+
+@njit(nogil=True, cache=True)
+def add_cosines(vectors, query, factor, scores):  # type: ignore[no-untyped-def]
+    """Adds to integer scores what is above 0 of ``factor`` times a dot product, rounded down.
+
+    Args:
+        vectors: int8[n, d].
+        query: int32[d], of norm ``QUERY_STEPS``.
+        factor: Not negative.
+        scores: int64[n] at least, of at most 62 bits; the first n change.
+    """
+    for place in range(len(vectors)):
+        row = vectors[place]
+        dot = np.int32(0)
+        for axis in range(len(query)):
+            dot += np.int32(row[axis]) * np.int32(query[axis])
+        scores[place] += np.int64(min(factor * max(np.int32(0), dot), 2.0**61))
+
+
+def warm_up(vectors: NDArray[np.int8]) -> None:
+    """Compiles what a query needs, or loads it, for vectors and tables of this kind of array.
+
+    Args:
+        vectors: int8[N, d] as an index maps it.
+    """
+    dimensions = vectors.shape[1]
+    weights = np.ones(1, dtype=np.float32)
+    weights.flags.writeable = False
+    vector, rounded = np.empty(dimensions), np.empty(dimensions, dtype=np.int32)
+    tokens = np.zeros(min(1, len(vectors)), dtype=np.int64)
+    pool_query(tokens, np.ones(len(tokens)), vectors, weights, vector, rounded)
+    add_cosines(vectors[tokens], rounded, 1.0, np.zeros(1, dtype=np.int64))
