@@ -119,6 +119,7 @@ class Searcher:
         _check(query, k, offset, min_score, threads)
         k, offset = int(k), int(offset)  # numpy's would wrap around
         snapshot = self._snapshot
+        _check_rerank(rerank, snapshot)
         view = snapshot.space(space)
         terms = integer_query(view.terms(query, part_weights))
         alive = snapshot.alive if filter is None else _filtered(snapshot, filter)
@@ -197,6 +198,7 @@ class Searcher:
         """
         _check(query, k, 0, None, 1)
         snapshot = self._snapshot
+        _check_rerank(rerank, snapshot)
         view = snapshot.space(space)
         terms = integer_query(view.terms(query, part_weights))
         wanted = int(k) if terms.terms else 0
@@ -326,21 +328,25 @@ def _check(query: object, k: object, offset: object, min_score: object, threads:
         raise QueryError(f"min_score must be a finite number, got {min_score!r:.80}.")
 
 
+def _check_rerank(weight: object, snapshot: Snapshot) -> None:
+    if weight is None:
+        return
+    if isinstance(weight, bool) or not isinstance(weight, int | float | np.number):
+        raise QueryError(f"rerank must be a number, got {weight!r:.80}.")
+    if not 0 <= weight <= MAX_RERANK_WEIGHT:
+        raise QueryError(f"rerank must lie between 0 and {MAX_RERANK_WEIGHT:g}, got {weight}.")
+    if weight and snapshot.reranker is None:
+        raise NoVectorsError(
+            "the index has no static vectors to rank with: leave rerank out, or build it again "
+            "with --rerank static."
+        )
+
+
 def _query_vector(
     snapshot: Snapshot, query: str | SparseVector, weight: float | None
 ) -> QueryVector | None:
     """The query for ranking the first documents again; ``None`` if that is not to be."""
     reranker = snapshot.reranker
-    if weight is not None:
-        if isinstance(weight, bool) or not isinstance(weight, int | float | np.number):
-            raise QueryError(f"rerank must be a number, got {weight!r:.80}.")
-        if not 0 <= weight <= MAX_RERANK_WEIGHT:
-            raise QueryError(f"rerank must lie between 0 and {MAX_RERANK_WEIGHT:g}, got {weight}.")
-        if weight and reranker is None:
-            raise NoVectorsError(
-                "the index has no static vectors to rank with: leave rerank out, or build it "
-                "again with --rerank static."
-            )
     if reranker is None or weight == 0 or not isinstance(query, str):
         return None
     return reranker.query_vector(query, reranker.entry.weight if weight is None else float(weight))

@@ -183,6 +183,8 @@ def test_weights_out_of_range_are_refused(searcher, weight):
         searcher.search("wheat", rerank=weight)
     with pytest.raises(QueryError, match="rerank must"):
         searcher.rank("wheat", rerank=weight)
+    with pytest.raises(QueryError, match="rerank must"):
+        searcher.search("", rerank=weight)
 
 
 def test_an_index_without_vectors(tmp_path):
