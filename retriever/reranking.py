@@ -21,7 +21,7 @@ from indexer.errors import IndexCorruptError
 from indexer.format.arrays import read_array
 from indexer.format.manifest import RerankEntry
 from indexer.format.segment import Segment
-from kernels.cpu.vectors import QUERY_STEPS, VECTOR_STEP, add_cosines, pool_query
+from kernels.cpu.vectors import VECTOR_STEP, pool_query, rank_again
 from retriever.ranked import Ranking
 
 RERANK = "rerank"
@@ -34,19 +34,13 @@ class QueryVector:
 
     Attributes:
         weight: Of the cosine beside the score.
-        vector: float64[d] of norm 1.
-        rounded: int32[d], the same in steps: this decides the order.
         tokens: int64[m], its distinct tokens.
         counts: float64[m], how often each counts.
-        length: Norm of the tokens' sum, by which it was divided.
     """
 
     weight: float
-    vector: NDArray[np.float64]
-    rounded: NDArray[np.int32]
     tokens: NDArray[np.int64]
     counts: NDArray[np.float64]
-    length: float
 
 
 class Reranker:
@@ -79,18 +73,14 @@ class Reranker:
             self._vectors.append(segment.vectors)
 
     def query_vector(self, query: str, weight: float) -> QueryVector | None:
-        """The vector of a query, ``None`` if it has no token that weighs anything."""
+        """A query's tokens; ``None`` if it has none."""
         ids = self.tokenizer.ids(query)
         distinct = list(dict.fromkeys(ids))
         if len(distinct) == len(ids):
             counts = np.ones(len(ids))
         else:
             counts = 1 + np.log(np.array(list(Counter(ids).values())))  # in the same order
-        tokens = np.array(distinct, dtype=np.int64)
-        vector = np.empty(self.entry.dimensions)
-        rounded = np.empty(self.entry.dimensions, dtype=np.int32)
-        length = pool_query(tokens, counts, self._table, self._weights, vector, rounded)
-        return QueryVector(weight, vector, rounded, tokens, counts, length) if length else None
+        return QueryVector(weight, np.array(distinct, dtype=np.int64), counts) if ids else None
 
     def rerank(self, ranking: Ranking, query: QueryVector, factor: float) -> Ranking:
         """The ranking with the first ``depth`` documents in their new order.
@@ -101,19 +91,32 @@ class Reranker:
             factor: Integer score of a float score of 1.
         """
         depth = min(self.entry.depth, len(ranking))
-        scores = ranking.scores.copy()
-        step = query.weight * factor * VECTOR_STEP / QUERY_STEPS
-        add_cosines(self._passages(ranking, depth), query.rounded, step, scores)
-        order = np.argsort(-scores, kind="stable")
+        scores, order = ranking.scores.copy(), np.arange(len(ranking))
+        vectors, rows = self._vectors[0], ranking.rows
+        if len(self._vectors) > 1:
+            vectors, rows = self._passages(ranking, depth), order
+        rank_again(
+            query.tokens,
+            query.counts,
+            self._table,
+            self._weights,
+            vectors,
+            rows,
+            depth,
+            query.weight * factor,
+            scores,
+            order,
+        )
         return Ranking(
-            scores[order], ranking.segments[order], ranking.rows[order], ranking.doc_nums[order]
+            scores, ranking.segments[order], ranking.rows[order], ranking.doc_nums[order]
         )
 
     def gains(self, ranking: Ranking, query: QueryVector) -> NDArray[np.float64]:
         """float64[n]: what each document of a reranked ranking has gained, without rounding."""
         depth = min(self.entry.depth, len(ranking))
+        vector, _ = self._summed(query)
         gains = np.zeros(len(ranking))
-        cosines = VECTOR_STEP * (self._passages(ranking, depth) @ query.vector)
+        cosines = VECTOR_STEP * (self._passages(ranking, depth) @ vector)
         gains[:depth] = query.weight * np.maximum(cosines, 0)
         return gains
 
@@ -122,12 +125,22 @@ class Reranker:
 
         The products add up to the passage's gain; there are none if that is 0.
         """
+        vector, length = self._summed(query)
         passage = self._vectors[segment][row].astype(np.float64)
-        if not passage @ query.vector > 0:
+        if not passage @ vector > 0:
             return []
-        worth = query.weight / query.length * query.counts * self._weights[query.tokens]
+        worth = query.weight / length * query.counts * self._weights[query.tokens]
         found = VECTOR_STEP * (self._table[query.tokens] @ passage)
         return list(zip(query.tokens.tolist(), worth.tolist(), found.tolist(), strict=True))
+
+    def _summed(self, query: QueryVector) -> tuple[NDArray[np.float64], float]:
+        """float64[d] of norm 1, or zeros, and the norm before."""
+        vector = np.empty(self.entry.dimensions)
+        rounded = np.empty(self.entry.dimensions, dtype=np.int32)
+        length: float = pool_query(
+            query.tokens, query.counts, self._table, self._weights, vector, rounded
+        )
+        return vector, length
 
     def _passages(self, ranking: Ranking, depth: int) -> NDArray[np.int8]:
         """int8[depth, d], the vectors of the first documents' passages."""

@@ -95,21 +95,43 @@ def pool_query(tokens, counts, table, weights, vector, rounded):  # type: ignore
 
 
 @njit(nogil=True, cache=True)
-def add_cosines(vectors, query, factor, scores):  # type: ignore[no-untyped-def]
-    """Adds to integer scores what is above 0 of ``factor`` times a dot product, rounded down.
+def rank_again(  # type: ignore[no-untyped-def]
+    tokens, counts, table, weights, vectors, rows, depth, factor, scores, order
+):
+    """Adds what is above 0 of a cosine to the first scores and sorts these, highest first.
+
+    Gains are rounded down; of equal scores the first stays first.
 
     Args:
-        vectors: int8[n, d].
-        query: int32[d], of norm ``QUERY_STEPS``.
-        factor: Not negative.
-        scores: int64[n] at least, of at most 62 bits; the first n change.
+        tokens: int64[m], a query's distinct tokens, each below V.
+        counts: float64[m], how often each counts.
+        table: int8[V, d].
+        weights: float32[V], what a step of a token's vector is worth.
+        vectors: int8[N, d] of passages, in steps of ``VECTOR_STEP``.
+        rows: int64[n], the passage of each document, below N.
+        depth: How many of the ``n`` are ranked again.
+        factor: What a cosine of 1 adds; not negative.
+        scores: int64[n], falling, of at most 62 bits; changed.
+        order: int64[n], 0 to ``n - 1``; gets the old places of the scores.
     """
-    for place in range(len(vectors)):
-        row = vectors[place]
+    query = np.empty(table.shape[1], dtype=np.float64)
+    rounded = np.empty(table.shape[1], dtype=np.int32)
+    if pool_query(tokens, counts, table, weights, query, rounded) == 0:
+        return
+    step = factor * VECTOR_STEP / QUERY_STEPS
+    for place in range(depth):
+        row = vectors[rows[place]]
         dot = np.int32(0)
-        for axis in range(len(query)):
-            dot += np.int32(row[axis]) * np.int32(query[axis])
-        scores[place] += np.int64(min(factor * max(np.int32(0), dot), 2.0**61))
+        for axis in range(len(rounded)):
+            dot += np.int32(row[axis]) * rounded[axis]
+        score = scores[place] + np.int64(min(step * max(np.int32(0), dot), 2.0**61))
+        free = place
+        while free > 0 and scores[free - 1] < score:
+            scores[free] = scores[free - 1]
+            order[free] = order[free - 1]
+            free -= 1
+        scores[free] = score
+        order[free] = place
 
 
 def warm_up(vectors: NDArray[np.int8]) -> None:
@@ -123,5 +145,7 @@ def warm_up(vectors: NDArray[np.int8]) -> None:
     weights.flags.writeable = False
     vector, rounded = np.empty(dimensions), np.empty(dimensions, dtype=np.int32)
     tokens = np.zeros(min(1, len(vectors)), dtype=np.int64)
-    pool_query(tokens, np.ones(len(tokens)), vectors, weights, vector, rounded)
-    add_cosines(vectors[tokens], rounded, 1.0, np.zeros(1, dtype=np.int64))
+    counts, zeros = np.ones(len(tokens)), np.zeros(1, dtype=np.int64)
+    pool_query(tokens, counts, vectors, weights, vector, rounded)
+    for passages in (vectors, vectors[tokens]):  # of one segment, and gathered from several
+        rank_again(tokens, counts, vectors, weights, passages, zeros, 0, 1.0, zeros, zeros)

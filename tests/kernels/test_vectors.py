@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from encoders.base import Document
 from indexer.builder import build
-from kernels.cpu.vectors import QUERY_STEPS, add_cosines, pool_query, pool_tokens, warm_up
+from kernels.cpu.vectors import (
+    QUERY_STEPS,
+    VECTOR_STEP,
+    pool_query,
+    pool_tokens,
+    rank_again,
+    warm_up,
+)
 from retriever.searcher import open_index
 
 TOKENS, AXES = 12, 5
@@ -70,26 +77,49 @@ def test_a_sum_of_nothing_is_zeros():
     assert not found.any()
 
 
+def ranked_again(table, weights, vectors, rows, depth, factor, scores, tokens=(0, 3)):
+    found, order = scores.copy(), np.arange(len(scores))
+    counts = np.ones(len(tokens))
+    rank_again(np.array(tokens), counts, table, weights, vectors, rows, depth, factor, found, order)
+    return found.tolist(), order.tolist()
+
+
 @settings(deadline=None)
-@given(st.integers(0, 20), st.integers(0, 2**32 - 1), st.floats(0, 1e3))
-def test_cosines_above_0_are_added_and_rounded_down(count, seed, factor):
+@given(st.integers(0, 20), st.integers(0, 25), st.integers(0, 2**32 - 1), st.floats(0, 1e6))
+def test_cosines_above_0_are_added_rounded_down_and_sorted(count, depth, seed, factor):
     rng = np.random.default_rng(seed)
-    vectors = rng.integers(-127, 128, (count, AXES)).astype(np.int8)
-    query = rng.normal(size=AXES)
-    rounded = np.rint(query / np.linalg.norm(query) * QUERY_STEPS).astype(np.int32)
-    scores = rng.integers(0, 2**31, count + 2)
-    found = scores.copy()
-    add_cosines(vectors, rounded, factor, found)
-    dots = vectors.astype(np.int64) @ rounded
-    gains = np.floor(factor * np.maximum(dots, 0).astype(float)).astype(np.int64)
-    assert found.tolist() == [*(scores[:count] + gains), *scores[count:]]
+    depth = min(depth, count)
+    table = rng.integers(-127, 128, (TOKENS, AXES)).astype(np.int8)
+    weights = rng.random(TOKENS).astype(np.float32)
+    vectors = rng.integers(-127, 128, (30, AXES)).astype(np.int8)
+    rows = rng.integers(0, 30, count)
+    scores = np.sort(rng.integers(0, 9, count) * 100_000)[::-1]
+    found, order = ranked_again(table, weights, vectors, rows, depth, factor, scores)
+    vector, rounded = np.empty(AXES), np.empty(AXES, dtype=np.int32)
+    pool_query(np.array([0, 3]), np.ones(2), table, weights, vector, rounded)
+    dots = (vectors[rows].astype(np.int32) @ rounded)[:depth]  # of 32 bits
+    gains = np.floor(factor * VECTOR_STEP / QUERY_STEPS * np.maximum(dots, 0)).astype(np.int64)
+    totals = scores.copy()
+    totals[:depth] += gains
+    expected = np.argsort(-totals[:depth], kind="stable").tolist() + list(range(depth, count))
+    assert order == expected
+    assert found == totals[expected].tolist()
 
 
 @pytest.mark.parametrize("factor", [1e300, np.inf])
 def test_a_gain_is_bounded(factor):
+    table = np.full((TOKENS, AXES), 100, dtype=np.int8)
+    ones = np.ones(TOKENS, dtype=np.float32)
     scores = np.array([2**60])
-    add_cosines(np.full((1, 2), 100, np.int8), np.full(2, 1000, np.int32), factor, scores)
-    assert scores.tolist() == [2**60 + 2**61]
+    found = ranked_again(table, ones, table, np.zeros(1, np.int64), 1, factor, scores)
+    assert found == ([2**60 + 2**61], [0])
+
+
+def test_a_query_that_weighs_nothing_changes_nothing():
+    table = np.ones((TOKENS, AXES), dtype=np.int8)
+    zeros, scores = np.zeros(TOKENS, dtype=np.float32), np.array([5, 4, 4])
+    found = ranked_again(table, zeros, table, np.arange(3), 3, 9.0, scores)
+    assert found == ([5, 4, 4], [0, 1, 2])
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3])
@@ -97,10 +127,10 @@ def test_warming_up_leaves_nothing_to_compile(rows, vectors_directory, tmp_path)
     vectors = np.zeros((rows, AXES), dtype=np.int8)
     vectors.flags.writeable = False
     warm_up(vectors)
-    compiled = [len(kernel.signatures) for kernel in (pool_query, add_cosines)]
+    compiled = [len(kernel.signatures) for kernel in (pool_query, rank_again)]
     documents = [Document("a", "wheat"), Document("b", "rye")]
     build(documents, tmp_path / "index", "english-bm25", rerank=str(vectors_directory))
     with open_index(tmp_path / "index") as searcher:
         assert searcher.search("wheat").hits
         assert searcher.rank("rye")[0] == ["b"]
-    assert [len(kernel.signatures) for kernel in (pool_query, add_cosines)] == compiled
+    assert [len(kernel.signatures) for kernel in (pool_query, rank_again)] == compiled
