@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.query.tokenizer import WordPieceTokenizer
+from encoders.query.tokenizer import shared_tokenizer
 from indexer.errors import IndexCorruptError
 from indexer.format.arrays import read_array
 from indexer.format.manifest import RerankEntry
@@ -54,7 +54,7 @@ class Reranker:
             encoders.errors.EncoderError: The tokenizer cannot be read.
         """
         self.entry = entry
-        self.tokenizer = WordPieceTokenizer((index / entry.tokenizer_file).read_bytes())
+        self.tokenizer = shared_tokenizer((index / entry.tokenizer_file).read_bytes())
         self._table: NDArray[np.int8] = read_array(index / entry.table_file, np.int8, ndim=2)
         self._weights: NDArray[np.float32] = read_array(index / entry.weights_file, np.float32)
         size = self.tokenizer.vocab_size

@@ -14,7 +14,7 @@ from encoders.query.analyzer import Analyzer, create_analyzer
 from encoders.query.idf import idf
 from encoders.query.stopwords import without_content
 from encoders.query.table import from_corpus
-from encoders.query.tokenizer import WordPieceTokenizer
+from encoders.query.tokenizer import WordPieceTokenizer, shared_tokenizer
 from indexer.format.arrays import read_array
 from indexer.format.manifest import PartEntry, SpaceEntry
 from indexer.format.segment import Segment
@@ -46,7 +46,7 @@ class SpacePartView:
         self.analyzer: Analyzer = create_analyzer(entry.query.analyzer, tokenizer_json)
         self.tokenizer: WordPieceTokenizer | None = None
         if entry.encoder.vocabulary != "open" and tokenizer_json is not None:
-            self.tokenizer = WordPieceTokenizer(tokenizer_json)
+            self.tokenizer = shared_tokenizer(tokenizer_json)
         self._table: NDArray[np.float32] | None = None
         if entry.query.table == "published" and entry.query.table_file:
             self._table = read_array(index / entry.query.table_file, np.float32)

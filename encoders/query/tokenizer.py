@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,6 +12,9 @@ from tokenizers import Encoding, Tokenizer
 
 from encoders.errors import EncoderError
 from encoders.query.pretokens import PretokenCache, splits_like_bert
+
+_MAX_KEPT_CHARACTERS = 1000
+"""Length of a text whose tokens are kept: queries are shorter."""
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -62,10 +66,16 @@ class WordPieceTokenizer:
         self.special_ids: frozenset[int] = frozenset(i for i, t in added.items() if t.special)
         self.vocab_size: int = len(self._tokens)
         self._cache = PretokenCache(self._encode) if splits_like_bert(tokenizer_json) else None
+        self._last: tuple[str, list[int]] = ("", [])
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a text, in order."""
-        return self._encode(text) if self._cache is None else self._cache.ids(text)
+        last, found = self._last  # a learned part and static vectors ask for one query in turn
+        if text != last:
+            found = self._encode(text) if self._cache is None else self._cache.ids(text)
+            if len(text) <= _MAX_KEPT_CHARACTERS:
+                self._last = (text, found)
+        return list(found)
 
     def ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text."""
@@ -118,6 +128,25 @@ class WordPieceTokenizer:
 def without_half_pairs(text: str) -> str:
     """A text in which each half of a surrogate pair is one replacement character."""
     return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def shared_tokenizer(tokenizer_json: bytes) -> WordPieceTokenizer:
+    """One tokenizer for the process of all contents that differ in truncation and padding alone.
+
+    Raises:
+        EncoderError: As for the class.
+    """
+    try:
+        content = json.loads(tokenizer_json)
+        canonical = json.dumps({**content, "truncation": None, "padding": None}, sort_keys=True)
+    except (ValueError, TypeError, RecursionError):
+        return WordPieceTokenizer(tokenizer_json)  # which says what is wrong
+    return _tokenizer_of(canonical)
+
+
+@lru_cache(maxsize=8)
+def _tokenizer_of(canonical: str) -> WordPieceTokenizer:
+    return WordPieceTokenizer(canonical.encode("utf-8", "surrogatepass"))
 
 
 @lru_cache(maxsize=1)

@@ -119,12 +119,16 @@ def rank_again(  # type: ignore[no-untyped-def]
     if pool_query(tokens, counts, table, weights, query, rounded) == 0:
         return
     step = factor * VECTOR_STEP / QUERY_STEPS
+    # All products before a comparison: a branch would wait for each row to come from memory.
+    totals = np.empty(depth, dtype=np.int64)
     for place in range(depth):
         row = vectors[rows[place]]
         dot = np.int32(0)
         for axis in range(len(rounded)):
             dot += np.int32(row[axis]) * rounded[axis]
-        score = scores[place] + np.int64(min(step * max(np.int32(0), dot), 2.0**61))
+        totals[place] = scores[place] + np.int64(min(step * max(np.int32(0), dot), 2.0**61))
+    for place in range(depth):
+        score = totals[place]
         free = place
         while free > 0 and scores[free - 1] < score:
             scores[free] = scores[free - 1]

@@ -12,7 +12,11 @@ from tokenizers import Tokenizer
 from encoders.errors import EncoderError
 from encoders.query import pretokens
 from encoders.query.pretokens import splits_like_bert
-from encoders.query.tokenizer import WordPieceTokenizer, default_tokenizer_json
+from encoders.query.tokenizer import (
+    WordPieceTokenizer,
+    default_tokenizer_json,
+    shared_tokenizer,
+)
 
 TOKENIZER = WordPieceTokenizer(default_tokenizer_json())
 FULL_PIPELINE = Tokenizer.from_str(default_tokenizer_json().decode())
@@ -130,3 +134,30 @@ def test_other_tokenizers_take_the_full_pipeline() -> None:
 def test_malformed_content_is_a_named_error(content: bytes) -> None:
     with pytest.raises(EncoderError, match=r"^tokenizer\.json .*copy"):
         WordPieceTokenizer(content)
+
+
+def test_contents_that_differ_in_padding_share_a_tokenizer():
+    content = json.loads(default_tokenizer_json())
+    truncation = {"max_length": 5, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    other = json.dumps({**content, "truncation": truncation}).encode()
+    shared = shared_tokenizer(default_tokenizer_json())
+    assert shared_tokenizer(other) is shared
+    text = "sparse retrieval with words of a vocabulary, and more of them than five"
+    assert shared.ids(text) == WordPieceTokenizer(default_tokenizer_json()).ids(text)
+    content["model"]["vocab"] = {"[UNK]": 0, "a": 1}
+    content["added_tokens"] = []
+    assert shared_tokenizer(json.dumps(content).encode()) is not shared
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b'{"model": 3}', b"\xff"])
+def test_contents_that_are_no_tokenizer_are_refused(content):
+    with pytest.raises(EncoderError, match=r"tokenizer\.json"):
+        shared_tokenizer(content)
+
+
+def test_what_is_done_with_a_text_s_tokens_stays_outside():
+    tokenizer = WordPieceTokenizer(default_tokenizer_json())
+    first = tokenizer.ids("red planet")
+    first.append(-1)
+    assert tokenizer.ids("red planet") == first[:-1]
+    assert tokenizer.ids("red") != tokenizer.ids("planet")
