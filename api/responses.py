@@ -55,7 +55,10 @@ class TermWeight(Answer):
     """A term's exact share of the score: query weight times document weight."""
 
     term: str
-    part: str
+    part: str = Field(
+        description="Part of the space; 'rerank' for what a token adds to the cosine of static "
+        "vectors, or, below 0, takes from it."
+    )
     query_weight: float
     document_weight: float
     contribution: float
@@ -129,8 +132,8 @@ class RerankInformation(Answer):
 
     weight: float = Field(description="Of the cosine beside scores.")
     depth: int = Field(description="How many documents are ranked again.")
-    dimensions: int
-    vectors: str
+    dimensions: int = Field(description="Numbers of a vector.")
+    vectors: str = Field(description="'static' for those that come with Winnow, or a name.")
 
 
 class IndexInformation(Answer):

@@ -27,11 +27,11 @@ from encoders.errors import CheckpointError
 from encoders.query.tokenizer import WordPieceTokenizer, default_tokenizer_json
 from kernels.cpu.vectors import VECTOR_STEP, pool_tokens
 
+MAX_WEIGHT = 1e9
+"""Scores beside which a cosine needs more are not those of any encoder."""
+
 CONFIG_NAME = "vectors.json"
 TABLE_NAME = "table.safetensors"
-
-TokenCounts = tuple[NDArray[np.int64], NDArray[np.float32]]
-"""The distinct tokens of a text, ascending, and how often each occurs."""
 
 
 class StaticConfig(BaseModel):
@@ -45,7 +45,7 @@ class StaticConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    weight: float = Field(gt=0, allow_inf_nan=False)
+    weight: float = Field(gt=0, le=MAX_WEIGHT)
     depth: int = Field(ge=1)
     max_length: int = Field(ge=1)
 
@@ -163,7 +163,7 @@ class StaticVectors:
         except (OSError, ValidationError, SafetensorError, TypeError, KeyError) as error:
             raise CheckpointError(
                 f"{directory}: no static vectors ({CONFIG_NAME}, {TABLE_NAME}): "
-                f"{str(error).splitlines()[0]}"
+                f"{str(error).splitlines()[0]}."
             ) from None
         if xxhash.xxh3_128_hexdigest(content) != record.table:
             raise CheckpointError(
@@ -189,10 +189,11 @@ class StaticVectors:
             "bias": (table.bias, np.float32, table.vectors.shape[-1:]),
         }
         for name, (array, dtype, shape) in shapes.items():
-            if array.dtype != dtype or array.shape != shape or not np.isfinite(array).all():
+            fits = array.dtype == dtype and array.shape == shape and array.size
+            if not fits or not np.isfinite(array).all():
                 raise CheckpointError(
                     f"{directory / TABLE_NAME}: {name} must be {np.dtype(dtype)}{list(shape)} of "
-                    f"finite numbers, got {array.dtype}{list(array.shape)}."
+                    f"finite numbers, got {array.dtype}{list(array.shape)}. Fit the table again."
                 )
 
     @property
@@ -220,18 +221,6 @@ class StaticVectors:
         sums = self.table.summed(texts, self.table.document_weight, self.table.bias)
         rounded: NDArray[np.int8] = np.clip(np.rint(sums / VECTOR_STEP), -127, 127).astype(np.int8)
         return rounded
-
-
-def read_tokens(
-    tokenizer: WordPieceTokenizer, texts: Sequence[str], max_length: int
-) -> list[TokenCounts]:
-    """Token counts of the beginnings of texts; the unknown token for a text that has none."""
-    unknown = tokenizer.id("[UNK]") or 0
-    found = []
-    for ids in tokenizer.ids_batch(texts):
-        tokens, counts = np.unique(ids[:max_length] or [unknown], return_counts=True)
-        found.append((tokens.astype(np.int64), counts.astype(np.float32)))
-    return found
 
 
 def write_static_vectors(directory: Path, table: StaticTable, config: StaticConfig) -> None:

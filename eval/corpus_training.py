@@ -39,6 +39,7 @@ from eval.errors import TuningError
 from eval.mining import NegativeMiner
 from eval.tune import Progress
 from indexer.format.manifest import PartEntry, SpaceEntry
+from indexer.spaces import rerank_argument
 from retriever.snapshot import open_snapshot
 
 MODEL = "model"
@@ -58,8 +59,9 @@ class CorpusTraining:
         titles: Different titles among them.
         held_back: NDCG@10 of the trained part (A) and the index's own (B), each beside BM25 at
             its weight, on titles that nothing was chosen by.
-        base: Encoder expression of the BM25 parts.
-        part_weight: Weight of the trained part.
+        base: Encoder expression of the BM25 parts, the first at 1.
+        part_weight: Weight of the trained part beside them.
+        rerank: The static vectors of the index, as ``indexer build --rerank`` takes them.
         model: The exported model, if it is better than the index's own; ``None`` also where the
             initial weights were chosen.
     """
@@ -69,6 +71,7 @@ class CorpusTraining:
     held_back: Comparison
     base: str
     part_weight: float
+    rerank: str
     model: Path | None
 
 
@@ -122,7 +125,7 @@ def train_on_corpus(
             f"{output} holds a run; go on with --resume, or give another directory."
         )
     write_titles(sample, output / _TITLES, output / _SENTENCES)
-    unit = words[0].weight  # rankings depend on ratios only
+    unit = words[0].weight  # rankings by parts depend on ratios only
     present = learned.weight / unit
     initial, activation = _initial(learned, output)
     config = TrainingConfig(
@@ -181,7 +184,8 @@ def train_on_corpus(
             part_weight=weight,
             overwrite=True,
         )
-    return CorpusTraining(len(sample), titles, held_back, config.base, weight, model)
+    rerank = rerank_argument(snapshot.manifest.rerank)
+    return CorpusTraining(len(sample), titles, held_back, config.base, weight, rerank, model)
 
 
 def _parts(name: str, entry: SpaceEntry) -> tuple[list[PartEntry], PartEntry]:

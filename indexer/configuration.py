@@ -10,6 +10,7 @@ import numpy as np
 
 from encoders.query.table import read_table
 from encoders.query.tokenizer import WordPieceTokenizer
+from encoders.static_vectors import MAX_WEIGHT
 from indexer.errors import IndexerError
 from indexer.format.arrays import write_array
 from indexer.format.commit import (
@@ -22,7 +23,6 @@ from indexer.format.commit import (
     write_lock,
 )
 from indexer.format.manifest import (
-    MAX_RERANK_WEIGHT,
     Manifest,
     PartEntry,
     QueryEntry,
@@ -102,9 +102,9 @@ def configure_rerank(index: Path, weight: float) -> RerankEntry:
             raise IndexerError(
                 f"{index} has no static vectors: build it again with --rerank static."
             )
-        if not 0 < weight <= MAX_RERANK_WEIGHT:
+        if not 0 < weight <= MAX_WEIGHT:
             raise IndexerError(
-                f"the weight of static vectors must be above 0 and at most {MAX_RERANK_WEIGHT:g}, "
+                f"the weight of static vectors must be above 0 and at most {MAX_WEIGHT:g}, "
                 f"got {weight}."
             )
         entry = manifest.rerank.model_copy(update={"weight": weight})

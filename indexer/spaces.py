@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from encoders.base import DocumentEncoder
+from encoders.errors import CheckpointError
 from encoders.expression import PartExpression, parse_expression
 from encoders.registry import create_encoder
 from encoders.shipped import static_vectors
@@ -66,7 +67,18 @@ def create_vectors(rerank: str) -> StaticVectors | None:
     """
     if rerank == "none":
         return None
-    return static_vectors(None if rerank == "static" else rerank)
+    try:
+        return static_vectors(None if rerank == "static" else rerank)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error} Static vectors are 'static' (those that come with Winnow), 'none', or a "
+            "directory of such files."
+        ) from None
+
+
+def rerank_argument(entry: RerankEntry | None) -> str:
+    """What :func:`create_vectors` takes for the static vectors of an existing index."""
+    return "none" if entry is None else entry.argument or "static"
 
 
 def reopen_vectors(entry: RerankEntry | None) -> StaticVectors | None:

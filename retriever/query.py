@@ -130,8 +130,8 @@ def integer_query(terms: Sequence[QueryTerm]) -> IntegerQuery:
         term = terms[products.index(max(products))]
         raise QueryError(
             f"the weight of {term.term!r:.80} in part {term.part!r}, the part's weight included, "
-            f"is {term.weight:g}: too large to add up. Only ratios of weights matter to the order; "
-            "give smaller ones."
+            f"is {term.weight:g}: too large to add up. Give smaller ones: "
+            "the order by parts depends on ratios alone."
         )
     room = LARGEST_SCORE / MAX_IMPACT - 2 * len(terms)
     factor = room / sum(products)

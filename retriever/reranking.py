@@ -21,7 +21,7 @@ from indexer.errors import IndexCorruptError
 from indexer.format.arrays import read_array
 from indexer.format.manifest import RerankEntry
 from indexer.format.segment import Segment
-from kernels.cpu.vectors import VECTOR_STEP, pool_query, rank_again
+from kernels.cpu.vectors import LARGEST_GAIN, VECTOR_STEP, pool_query, rank_again
 from retriever.ranked import Ranking
 
 RERANK = "rerank"
@@ -82,19 +82,29 @@ class Reranker:
             counts = 1 + np.log(np.array(list(Counter(ids).values())))  # in the same order
         return QueryVector(weight, np.array(distinct, dtype=np.int64), counts) if ids else None
 
-    def rerank(self, ranking: Ranking, query: QueryVector, factor: float) -> Ranking:
+    def rerank(self, ranking: Ranking, query: QueryVector, factor: float) -> tuple[Ranking, float]:
         """The ranking with the first ``depth`` documents in their new order.
 
         Args:
             ranking: Documents by their integer scores; of equal totals the first comes first.
             query: The query.
             factor: Integer score of a float score of 1.
+
+        Returns:
+            The ranking, and the factor of its scores: a smaller one where the cosines are so heavy
+            beside the scores that they would not fit 64 bits.
         """
+        if not len(ranking):
+            return ranking, factor
         depth = min(self.entry.depth, len(ranking))
         scores, order = ranking.scores.copy(), np.arange(len(ranking))
+        heaviest = query.weight * factor
+        if heaviest > LARGEST_GAIN:
+            factor *= LARGEST_GAIN / heaviest
+            scores = (scores * (LARGEST_GAIN / heaviest)).astype(np.int64)
         vectors, rows = self._vectors[0], ranking.rows
         if len(self._vectors) > 1:
-            vectors, rows = self._passages(ranking, depth), order
+            vectors, rows = self._passages(ranking, depth), np.arange(depth)
         rank_again(
             query.tokens,
             query.counts,
@@ -107,9 +117,10 @@ class Reranker:
             scores,
             order,
         )
-        return Ranking(
+        changed = Ranking(
             scores, ranking.segments[order], ranking.rows[order], ranking.doc_nums[order]
         )
+        return changed, factor
 
     def gains(self, ranking: Ranking, query: QueryVector) -> NDArray[np.float64]:
         """float64[n]: what each document of a reranked ranking has gained, without rounding."""

@@ -14,7 +14,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.format.manifest import MAX_RERANK_WEIGHT, read_manifest
+from encoders.static_vectors import MAX_WEIGHT
+from indexer.format.manifest import read_manifest
 from kernels.cpu.search import EXACT, Approximation
 from retriever.description import IndexDescription, describe
 from retriever.errors import DocumentNotFoundError, NoVectorsError, QueryError
@@ -128,7 +129,7 @@ class Searcher:
         if vector is not None and snapshot.reranker is not None:
             depth = max(wanted, snapshot.reranker.entry.depth)
             found = rank(snapshot, view, terms, depth, alive, 0, approximation, threads)
-            ranked = snapshot.reranker.rerank(found, vector, terms.factor)
+            ranked, _ = snapshot.reranker.rerank(found, vector, terms.factor)
             gains = snapshot.reranker.gains(ranked, vector)
             if min_score is not None:
                 high = shown_scores(view, terms, ranked) + gains >= min_score
@@ -202,14 +203,16 @@ class Searcher:
         view = snapshot.space(space)
         terms = integer_query(view.terms(query, part_weights))
         wanted = int(k) if terms.terms else 0
+        factor = terms.factor
         vector = _query_vector(snapshot, query, rerank) if wanted else None
         if vector is not None and snapshot.reranker is not None:
             depth = max(wanted, snapshot.reranker.entry.depth)
             found = rank(snapshot, view, terms, depth, snapshot.alive)
-            ranked = snapshot.reranker.rerank(found, vector, terms.factor).take(slice(wanted))
+            ranked, factor = snapshot.reranker.rerank(found, vector, factor)
+            ranked = ranked.take(slice(wanted))
         else:
             ranked = rank(snapshot, view, terms, wanted, snapshot.alive)
-        return doc_ids_of(snapshot, ranked), ranked.scores / terms.factor
+        return doc_ids_of(snapshot, ranked), ranked.scores / factor
 
     def search_batch(
         self,
@@ -333,8 +336,8 @@ def _check_rerank(weight: object, snapshot: Snapshot) -> None:
         return
     if isinstance(weight, bool) or not isinstance(weight, int | float | np.number):
         raise QueryError(f"rerank must be a number, got {weight!r:.80}.")
-    if not 0 <= weight <= MAX_RERANK_WEIGHT:
-        raise QueryError(f"rerank must lie between 0 and {MAX_RERANK_WEIGHT:g}, got {weight}.")
+    if not 0 <= weight <= MAX_WEIGHT:
+        raise QueryError(f"rerank must lie between 0 and {MAX_WEIGHT:g}, got {weight}.")
     if weight and snapshot.reranker is None:
         raise NoVectorsError(
             "the index has no static vectors to rank with: leave rerank out, or build it again "

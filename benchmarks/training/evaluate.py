@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import xxhash
 from ir_measures import nDCG
 from numpy.typing import NDArray
 
@@ -144,7 +145,10 @@ class Systems:
             for name, argument in checkpoints.items()
         }
         vectors = create_vectors(arguments.vectors)
-        self._vectors = "" if vectors is None else f" {vectors.content_hash}"
+        self._vectors = ""
+        if vectors is not None:
+            asked = xxhash.xxh3_128_hexdigest(np.ascontiguousarray(vectors.table.query_weight))
+            self._vectors = f" {vectors.content_hash} {asked} {vectors.config.depth}"
         self._words = _identity(create_encoder(WORDS).spec) + units
         self._pairs = f"{self._words} {_identity(create_encoder(PAIRS).spec)}"
         if arguments.dense:

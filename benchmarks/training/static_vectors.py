@@ -16,11 +16,16 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from encoders.query.tokenizer import WordPieceTokenizer, default_tokenizer_json
-from encoders.static_vectors import StaticConfig, read_tokens, write_static_vectors
+from encoders.static_vectors import StaticConfig, write_static_vectors
 from encoders.training.configuration import Precision
 from encoders.training.dense_teacher import DenseTeacher
 from encoders.training.sources import Source, excluded_queries, read_source
-from encoders.training.static_table import StaticExamples, StaticSettings, fit_static_table
+from encoders.training.static_table import (
+    StaticExamples,
+    StaticSettings,
+    fit_static_table,
+    read_tokens,
+)
 
 
 class StaticRecipe(BaseModel):

@@ -146,7 +146,7 @@ def shared_tokenizer(tokenizer_json: bytes) -> WordPieceTokenizer:
 
 @lru_cache(maxsize=8)
 def _tokenizer_of(canonical: str) -> WordPieceTokenizer:
-    return WordPieceTokenizer(canonical.encode("utf-8", "surrogatepass"))
+    return WordPieceTokenizer(canonical.encode())
 
 
 @lru_cache(maxsize=1)

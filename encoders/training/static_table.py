@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from encoders.query.idf import idf
-from encoders.static_vectors import StaticTable, TokenCounts
+from encoders.query.tokenizer import WordPieceTokenizer
+from encoders.static_vectors import StaticTable
+from encoders.training.errors import TrainingError
+
+TokenCounts = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""The distinct tokens of a text, ascending, and how often each occurs."""
 
 _INITIAL_COUNT = 3
 """Texts of the mean vector that every token starts with: rare tokens stay near 0."""
@@ -65,6 +70,18 @@ class StaticExamples:
     document_vectors: NDArray[np.floating]
     query_vectors: NDArray[np.floating]
     pairs: NDArray[np.int64]
+
+
+def read_tokens(
+    tokenizer: WordPieceTokenizer, texts: Sequence[str], max_length: int
+) -> list[TokenCounts]:
+    """Token counts of the beginnings of texts; the unknown token for a text that has none."""
+    unknown = tokenizer.id("[UNK]") or 0
+    found = []
+    for ids in tokenizer.ids_batch(texts):
+        tokens, counts = np.unique(ids[:max_length] or [unknown], return_counts=True)
+        found.append((tokens.astype(np.int64), counts.astype(np.float32)))
+    return found
 
 
 def fit_static_table(
@@ -162,8 +179,15 @@ def fit_static_table(
 def principal_axes(vectors: NDArray[np.floating], count: int) -> NDArray[np.float32]:
     """float32[d, count]: the axes, not centred, along which vectors are longest.
 
-    The sign of each is fixed, so that the same vectors give the same axes on any machine.
+    Of each the largest component is positive.
+
+    Raises:
+        TrainingError: The vectors have fewer dimensions.
     """
+    if count > vectors.shape[1]:
+        raise TrainingError(
+            f"{count} dimensions of vectors that have {vectors.shape[1]}; give as many at most."
+        )
     sums = vectors.astype(np.float32)
     _, axes = np.linalg.eigh((sums.T @ sums).astype(np.float64))
     chosen = axes[:, ::-1][:, :count]

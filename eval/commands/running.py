@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from encoders.static_vectors import MAX_WEIGHT
 from eval.peers.process import PEERS
 
 if TYPE_CHECKING:
@@ -59,13 +60,19 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w .+-]*)=(.+)", re.DOTALL)
 )
 @click.option("--space", help="Space of the indexes to search.")
 @click.option("--part-weight", "weights", multiple=True, metavar="PART=W", help="For indexes.")
-@click.option("--rerank", type=float, metavar="W", help="Weight of static vectors; 0: without.")
+@click.option(
+    "--rerank",
+    type=click.FloatRange(0, MAX_WEIGHT),
+    metavar="W",
+    help="Weight of static vectors; 0: without.",
+)
 @click.option(
     "--vectors",
     default="none",
     show_default=True,
     metavar="VECTORS",
-    help="For encoders: static vectors that rank the first documents again, as for indexer build.",
+    help="For encoders: static vectors that rank the first documents again: 'static' for those "
+    "that come with Winnow, 'none', or a directory.",
 )
 @click.option("--split-documents/--whole-documents", default=True, help="For encoders: passages.")
 @click.option(
@@ -114,11 +121,17 @@ def run(
     from eval.results import FILE_NAME, Results, write_results
     from eval.runner import Protocol, run_system
     from indexer.settings import BuildSettings
+    from indexer.spaces import create_vectors
 
     measures = parse_measures(measure_names or DEFAULT_MEASURES)
     # A measure that no installed package computes is refused now, not after hours of encoding.
     evaluate({"query": {"document": 1}}, {"query": [("document", 1.0)]}, measures)
     part_weights = dict(_part_weight(text) for text in weights) or None
+    # What cannot be searched is refused now as well.
+    if encoders and rerank and create_vectors(vectors) is None:
+        raise click.UsageError(
+            "--rerank for --encoder needs vectors to rank with: --vectors static."
+        )
     make_index = partial(IndexSystem, space=space, part_weights=part_weights, rerank=rerank)
     make_encoder = partial(
         EncoderSystem,

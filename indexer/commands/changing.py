@@ -58,7 +58,8 @@ def delete(index: Path, doc_ids: tuple[str, ...], file: TextIO | None) -> None:
     "--rerank",
     type=float,
     metavar="W",
-    help="New default weight of static vectors, by which the first documents are ranked again.",
+    help="New default weight, above 0, of static vectors, by which the first documents are ranked "
+    "again.",
 )
 def configure(
     index: Path,
@@ -72,7 +73,7 @@ def configure(
     from indexer.configuration import configure_part, configure_rerank
 
     if rerank is not None:
-        if weight is not None or query_table is not None or part is not None:
+        if any(option is not None for option in (space, part, weight, query_table)):
             raise click.UsageError("--rerank is about no part: give it without the other options.")
         entry_of_vectors = configure_rerank(index, rerank)
         click.echo(f"static vectors: weight {entry_of_vectors.weight:g}")

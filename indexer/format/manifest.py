@@ -15,6 +15,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from encoders.base import EncoderSpec
+from encoders.static_vectors import MAX_WEIGHT
 from indexer.errors import (
     IncompatibleIndexError,
     IndexCorruptError,
@@ -25,9 +26,6 @@ from indexer.errors import (
 FORMAT = "winnow-index"
 FORMAT_VERSION = "0.3"
 MANIFEST_NAME = "manifest.json"
-MAX_RERANK_WEIGHT = 1e9
-"""Scores beside which a cosine needs more are not those of any encoder."""
-
 FIELD_TYPES = frozenset({"keyword", "integer", "float", "boolean", "date", "keywords"})
 
 
@@ -122,7 +120,7 @@ class RerankEntry(_Model):
 
     argument: str | None = None
     content_hash: str
-    weight: float = Field(gt=0, le=MAX_RERANK_WEIGHT, allow_inf_nan=False)
+    weight: float = Field(gt=0, le=MAX_WEIGHT, allow_inf_nan=False)
     depth: int = Field(ge=1)
     dimensions: int = Field(ge=1)
     tokenizer_file: str

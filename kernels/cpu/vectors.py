@@ -14,6 +14,9 @@ VECTOR_STEP = 0.5 / 127
 QUERY_STEPS = 1 << 22
 """Steps of a query's component that stand for 1; dot products with rows of norm 1 fit 32 bits."""
 
+LARGEST_GAIN = 2.0**60
+"""Most that a cosine of 1 may add to an integer score."""
+
 
 @njit(nogil=True, cache=True)
 def pool_tokens(tokens, starts, table, weights, bias, seen, sums):  # type: ignore[no-untyped-def]
@@ -108,10 +111,10 @@ def rank_again(  # type: ignore[no-untyped-def]
         table: int8[V, d].
         weights: float32[V], what a step of a token's vector is worth.
         vectors: int8[N, d] of passages, in steps of ``VECTOR_STEP``.
-        rows: int64[n], the passage of each document, below N.
+        rows: int64[depth] at least, the passage of each document, below N.
         depth: How many of the ``n`` are ranked again.
-        factor: What a cosine of 1 adds; not negative.
-        scores: int64[n], falling, of at most 62 bits; changed.
+        factor: What a cosine of 1 adds, from 0 to ``LARGEST_GAIN``.
+        scores: int64[n], falling, at most ``LARGEST_GAIN``; changed.
         order: int64[n], 0 to ``n - 1``; gets the old places of the scores.
     """
     query = np.empty(table.shape[1], dtype=np.float64)
@@ -126,7 +129,9 @@ def rank_again(  # type: ignore[no-untyped-def]
         dot = np.int32(0)
         for axis in range(len(rounded)):
             dot += np.int32(row[axis]) * rounded[axis]
-        totals[place] = scores[place] + np.int64(min(step * max(np.int32(0), dot), 2.0**61))
+        totals[place] = scores[place] + np.int64(
+            min(step * max(np.int32(0), dot), 2 * LARGEST_GAIN)
+        )
     for place in range(depth):
         score = totals[place]
         free = place

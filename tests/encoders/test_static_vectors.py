@@ -107,6 +107,7 @@ def test_a_flipped_bit_is_noticed(tmp_path):
         ("query_weight", lambda array: np.where(array > 0, np.nan, array).astype(np.float32)),
         ("document_weight", lambda array: array[:10]),
         ("bias", lambda array: array[:-1]),
+        ("vectors", lambda array: array[:, :0]),
     ],
 )
 def test_arrays_that_do_not_fit_are_named(tmp_path, name, change):
@@ -125,6 +126,9 @@ def test_arrays_that_do_not_fit_are_named(tmp_path, name, change):
         lambda directory: (directory / CONFIG_NAME).unlink(),
         lambda directory: (directory / CONFIG_NAME).write_text("{"),
         lambda directory: (directory / CONFIG_NAME).write_text(json.dumps({"weight": -1})),
+        lambda directory: (directory / CONFIG_NAME).write_text(
+            (directory / CONFIG_NAME).read_text().replace("30.0", "2e9")
+        ),
         lambda directory: (directory / TABLE_NAME).write_bytes(b"\x09" * 30),
         lambda directory: save_file({"vectors": np.zeros(3)}, directory / TABLE_NAME),
         lambda directory: save_file({"other": np.zeros(3)}, directory / TABLE_NAME),

@@ -266,3 +266,13 @@ def test_static_vectors_of_indexes_and_encoders(
     assert of_encoder["measures"] == of_index["measures"]
     assert run(*encoder, "--rerank", 5)["settings"]["static vectors"] == "5*vectors, first 8"
     assert "static vectors" not in run("--encoder", "english-bm25")["settings"]
+    code, out, err = call("run", "--data", collection, "--encoder", "bm25", "--rerank", 5)
+    assert (code, out) == (2, "")
+    assert "--vectors static" in err
+    for vectors in ("auto", tmp_path / "nothing"):
+        code, _, err = call(
+            *("run", "--data", collection, "--encoder", "bm25"),
+            *("--rerank", 5, "--vectors", vectors),
+        )
+        assert code == 1
+        assert "no static vectors" in err

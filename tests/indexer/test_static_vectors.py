@@ -189,6 +189,8 @@ def test_the_command_line(indexer, tmp_path, vectors_directory):
     assert "matched: weather\n" in indexer("search", path, "weather").stdout
     changed = indexer("configure", path, "--rerank", "7")
     assert changed.stdout == "static vectors: weight 7\n"
+    for other in (("--weight", "1"), ("--space", "default"), ("--part", "english-bm25")):
+        assert indexer("configure", path, "--rerank", "7", *other).code == 2
     assert (
         "without the other options"
         in indexer("configure", path, "--rerank", "7", "--weight", "1").stderr
@@ -197,6 +199,7 @@ def test_the_command_line(indexer, tmp_path, vectors_directory):
     again = indexer("build", corpus, "--overwrite", "--rerank", tmp_path / "nothing")
     assert again.code == 1
     assert "no static vectors" in again.error
+    assert "'static' (those that come with Winnow), 'none', or a directory" in again.error
     without = indexer("build", corpus, "--overwrite", "--encoder", "bm25")
     assert without.code == 0
     refused = indexer("search", path, "weather", "--rerank", "3")

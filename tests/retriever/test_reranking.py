@@ -109,9 +109,15 @@ def test_ids_alone_and_pages_and_batches_are_the_same(searcher, query):
 
 def test_scores_never_rise(searcher):
     for query in QUERIES:
-        for weight in (0.1, 3, 1e6):
-            scores = [score for _, score in shown(searcher, query, rerank=weight)]
-            assert scores == sorted(scores, reverse=True)
+        for weight in (0.1, 3, 1e6, 1e9):
+            for part in (1e-290, 1e-100, 1e-9, 1, 1e9):
+                options = {"rerank": weight, "part_weights": {"english-bm25": part}}
+                hits = shown(searcher, query, **options)
+                scores = np.array([score for _, score in hits])
+                assert (np.diff(scores) <= 1e-6 * scores[:-1]).all()
+                ids, totals = searcher.rank(query, 60, **options)
+                assert ids == [doc_id for doc_id, _ in hits]
+                np.testing.assert_allclose(totals, scores, rtol=2e-6, atol=1e-300)
 
 
 def test_a_weight_of_its_own_decides(searcher, index):
@@ -164,6 +170,22 @@ def test_nothing_found_and_nothing_asked(searcher):
     assert shown(searcher, "zzz") == shown(searcher, "") == []
     # The unknown token has a vector, too, but no document has the word.
     assert searcher.rank("\N{SNOWMAN}\N{SNOWMAN}")[0] == []
+
+
+@pytest.mark.parametrize("encoder", ["english-bm25", "english-bm25 + 0.5*splade"])
+def test_an_empty_index_finds_nothing(tmp_path, vectors_directory, encoder):
+    def finds_nothing() -> bool:
+        with open_index(tmp_path / "index") as searcher:
+            return not searcher.search("planet").hits and not searcher.rank("planet")[0]
+
+    build([], tmp_path / "index", encoder, rerank=str(vectors_directory))
+    assert finds_nothing()
+    add_documents(tmp_path / "index", [Document("a", "a red planet")])
+    assert not finds_nothing()
+    delete_documents(tmp_path / "index", ["a"])
+    assert finds_nothing()
+    merge_segments(tmp_path / "index")
+    assert finds_nothing()
 
 
 def test_a_vector_of_weights_is_not_ranked_again(searcher):

@@ -66,6 +66,7 @@ def test_the_same_settings_give_the_same_table():
 
 
 def test_axes_are_orthonormal_and_longest_first():
+    from encoders.training.errors import TrainingError
     from encoders.training.static_table import principal_axes
 
     rng = np.random.default_rng(0)
@@ -75,11 +76,13 @@ def test_axes_are_orthonormal_and_longest_first():
     lengths = np.linalg.norm(vectors @ axes, axis=0)
     assert lengths.tolist() == sorted(lengths, reverse=True)
     assert all(axes[np.abs(axes[:, i]).argmax(), i] > 0 for i in range(4))
+    with pytest.raises(TrainingError, match="7 dimensions of vectors that have 6"):
+        principal_axes(vectors, 7)
 
 
 def test_tokens_of_the_beginning_are_counted():
     from encoders.query.tokenizer import WordPieceTokenizer, default_tokenizer_json
-    from encoders.static_vectors import read_tokens
+    from encoders.training.static_table import read_tokens
 
     tokenizer = WordPieceTokenizer(default_tokenizer_json())
     (tokens, counts), (nothing, once) = read_tokens(tokenizer, ["red apple red plum", ""], 3)
