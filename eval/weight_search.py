@@ -29,10 +29,11 @@ def search_weights(
 ) -> tuple[Trial, list[Trial]]:
     """The best weights, where the first part keeps its present one.
 
-    A ranking by parts depends only on the ratios of their weights, so each further part has a weight
-    relative to the first. (How heavy static vectors are beside them is not tried.) Its grid is one of powers of two at first, then of half and of quarter
-    powers around the best. Several further parts take turns until none of them moves. Of equal
-    values the one nearest to the present weights wins, and those themselves if nothing is better.
+    A ranking by parts depends only on the ratios of their weights, so each further part has a
+    weight relative to the first. (How heavy static vectors are beside them is not tried.) Its grid
+    is one of powers of two at first, then of half and of quarter powers around the best. Several
+    further parts take turns until none of them moves. Of equal values the one nearest to the
+    present weights wins, and those themselves if nothing is better.
 
     Args:
         present: Weight per part, in order, all above 0.

@@ -87,8 +87,8 @@ def _encoding_options(command: Callable) -> Callable:
     default="auto",
     metavar="VECTORS",
     help="Static vectors that rank the first documents of a search again: 'static' for those that "
-    "come with Winnow, 'none', or a directory. Default: those of Winnow where --encoder is left out and "
-    "the text is English, else none.",
+    "come with Winnow, 'none', or a directory. Default: those of Winnow where --encoder is left "
+    "out and the text is English, else none.",
 )
 @click.option("--split/--no-split", default=True, help="Split long documents into passages.")
 @click.option("--passage-tokens", type=click.IntRange(min=16), help="Most tokens of a passage.")
