@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from encoders.static_vectors import MAX_WEIGHT
 from eval.peers.process import PEERS
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w .+-]*)=(.+)", re.DOTALL)
 @click.option("--part-weight", "weights", multiple=True, metavar="PART=W", help="For indexes.")
 @click.option(
     "--rerank",
-    type=click.FloatRange(0, MAX_WEIGHT),
+    type=click.FloatRange(0, 1e9),
     metavar="W",
     help="Weight of static vectors; 0: without.",
 )
