@@ -138,6 +138,7 @@ class GenerationWriter:
             size_bytes=sum(entry.size for entry in manifest.all_files().values()),
             segments=len(manifest.segments),
             replaced=len(self.replaced),
+            reranked=manifest.rerank.depth if manifest.rerank else 0,
             seconds={
                 "encode": read - started,
                 "order": intake.ordering_seconds,

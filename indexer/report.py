@@ -171,6 +171,8 @@ class BuildReport:
         segments: Segments that the index has now.
         seconds: Wall-clock time by stage.
         warnings: What a user should know.
+        replaced: Documents of the index that gave way to new ones of their ids.
+        reranked: How many documents of a search static vectors rank again; 0 without them.
     """
 
     index: Path
@@ -188,6 +190,7 @@ class BuildReport:
     seconds: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     replaced: int = 0
+    reranked: int = 0
 
     @property
     def rejected_count(self) -> int:
@@ -224,6 +227,8 @@ class BuildReport:
             lines.append(line)
             if part.encoding is not None:
                 lines.append(f"    {part.encoding.render()}")
+        if self.reranked:
+            lines.append(f"  static vectors rank the first {self.reranked} of a search again")
         if self.rejected_count:
             see = f", see {self.rejects_file}" if self.rejects_file else ""
             lines.append(f"  {self.rejected_count:,} records rejected{see}")

@@ -180,6 +180,7 @@ def test_the_command_line(indexer, tmp_path, vectors_directory):
     path = tmp_path / "corpus.jsonl.winnow"
     built = indexer("build", corpus, "--encoder", "english-bm25", "--rerank", vectors_directory)
     assert built.code == 0
+    assert "static vectors rank the first 8 of a search again" in built.stdout
     assert read_manifest(path).rerank.argument == str(vectors_directory)
     ranked = indexer("search", path, "weather", "--json").stdout
     plain = indexer("search", path, "weather", "--json", "--rerank", "0").stdout
