@@ -14,11 +14,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.static_vectors import MAX_WEIGHT
 from indexer.format.manifest import read_manifest
 from kernels.cpu.search import EXACT, Approximation
+from retriever.arguments import check_arguments, check_rerank
 from retriever.description import IndexDescription, describe
-from retriever.errors import DocumentNotFoundError, NoVectorsError, QueryError
+from retriever.errors import DocumentNotFoundError, QueryError
 from retriever.filters import document_mask
 from retriever.hits import described, doc_ids_of, plain_hits, shown_scores
 from retriever.query import IntegerQuery, SparseVector, integer_query
@@ -28,8 +28,6 @@ from retriever.reranking import QueryVector
 from retriever.results import Results, StoredDocument, Total
 from retriever.snapshot import Snapshot, open_snapshot
 from retriever.space import SpaceView
-
-MAX_K = 1 << 24
 
 
 class Searcher:
@@ -117,10 +115,10 @@ class Searcher:
                 fields.
         """
         started = time.perf_counter()
-        _check(query, k, offset, min_score, threads)
+        check_arguments(query, k, offset, min_score, threads)
         k, offset = int(k), int(offset)  # numpy's would wrap around
         snapshot = self._snapshot
-        _check_rerank(rerank, snapshot)
+        check_rerank(rerank, snapshot)
         view = snapshot.space(space)
         terms = integer_query(view.terms(query, part_weights))
         alive = snapshot.alive if filter is None else _filtered(snapshot, filter)
@@ -197,9 +195,9 @@ class Searcher:
         Raises:
             QueryError: As for :meth:`search`.
         """
-        _check(query, k, 0, None, 1)
+        check_arguments(query, k, 0, None, 1)
         snapshot = self._snapshot
-        _check_rerank(rerank, snapshot)
+        check_rerank(rerank, snapshot)
         view = snapshot.space(space)
         terms = integer_query(view.terms(query, part_weights))
         wanted = int(k) if terms.terms else 0
@@ -311,38 +309,6 @@ class Searcher:
 def open_index(path: str | Path, *, memory_map: bool = True) -> Searcher:
     """Opens an index; see :class:`Searcher`."""
     return Searcher(path, memory_map=memory_map)
-
-
-def _check(query: object, k: object, offset: object, min_score: object, threads: object) -> None:
-    if not isinstance(query, str | SparseVector):
-        raise QueryError(f"a query is text or a SparseVector, got {type(query).__name__}.")
-    for name, value in (("k", k), ("offset", offset)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise QueryError(f"{name} must be an integer, got {value!r:.80}.")
-        if not 0 <= value <= MAX_K:
-            raise QueryError(f"{name} must lie between 0 and {MAX_K}, got {value}.")
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise QueryError(f"threads must be an integer of at least 1, got {threads!r:.80}.")
-    if min_score is not None and (
-        isinstance(min_score, bool)
-        or not isinstance(min_score, int | float)
-        or not np.isfinite(min_score)
-    ):
-        raise QueryError(f"min_score must be a finite number, got {min_score!r:.80}.")
-
-
-def _check_rerank(weight: object, snapshot: Snapshot) -> None:
-    if weight is None:
-        return
-    if isinstance(weight, bool) or not isinstance(weight, int | float | np.number):
-        raise QueryError(f"rerank must be a number, got {weight!r:.80}.")
-    if not 0 <= weight <= MAX_WEIGHT:
-        raise QueryError(f"rerank must lie between 0 and {MAX_WEIGHT:g}, got {weight}.")
-    if weight and snapshot.reranker is None:
-        raise NoVectorsError(
-            "the index has no static vectors to rank with: leave rerank out, or build it again "
-            "with --rerank static."
-        )
 
 
 def _query_vector(
