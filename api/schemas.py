@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from api.settings import ServeSettings
 from api.vectors import MAX_WEIGHT, VECTOR_SCHEMA, parse_vector
-from encoders.static_vectors import MAX_WEIGHT as MAX_COSINE_WEIGHT
+from encoders.static_config import MAX_RERANK_WEIGHT
 from kernels.cpu.search import Approximation
 from retriever.query import SparseVector
 
@@ -46,7 +46,7 @@ BatchQuery = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, VECTOR_SCHEMA]}),
 ]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-RerankWeight = Annotated[float, Field(ge=0, le=MAX_COSINE_WEIGHT)]
+RerankWeight = Annotated[float, Field(ge=0, le=MAX_RERANK_WEIGHT)]
 PartWeight = Annotated[float, Field(ge=0, le=MAX_WEIGHT)]
 
 

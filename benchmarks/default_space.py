@@ -1,4 +1,4 @@
-"""What the learned part of the default space costs: search time, build time, bytes.
+"""What the default costs beside words alone: search time, build time, bytes.
 
 The same documents are built twice with ``indexer build``'s settings, by English BM25 and by the
 default expression (English BM25 of words and pairs, and the model that comes with Winnow) with

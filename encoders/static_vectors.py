@@ -9,61 +9,29 @@ what it is, and ``table.safetensors``: ``vectors`` int8[V, d], ``document_weight
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from encoders.base import Document
+from encoders.checkpoint_files import content_hash
 from encoders.errors import CheckpointError
-from encoders.query.tokenizer import WordPieceTokenizer, default_tokenizer_json
+from encoders.query.tokenizer import (
+    WordPieceTokenizer,
+    default_tokenizer_json,
+    shared_tokenizer,
+)
+from encoders.static_config import CONFIG_NAME, StaticConfig, StaticRecord
 from kernels.cpu.vectors import VECTOR_STEP, pool_tokens
 
-MAX_WEIGHT = 1e9
-"""Scores beside which a cosine needs more are not those of any encoder."""
-
-CONFIG_NAME = "vectors.json"
 TABLE_NAME = "table.safetensors"
-
-
-class StaticConfig(BaseModel):
-    """How an index uses static vectors.
-
-    Attributes:
-        weight: Of the cosine beside scores, unless an index says otherwise.
-        depth: How many documents of a search are ranked again.
-        max_length: Tokens of a document that are read.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    weight: float = Field(gt=0, le=MAX_WEIGHT)
-    depth: int = Field(ge=1)
-    max_length: int = Field(ge=1)
-
-
-class StaticRecord(BaseModel):
-    """``vectors.json``.
-
-    Attributes:
-        use: How an index uses the vectors.
-        table: xxh3 (128 bits, hexadecimal) of the table's file.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal["winnow-static-vectors"] = "winnow-static-vectors"
-    version: Literal["1"] = "1"
-    use: StaticConfig
-    table: str
 
 
 @dataclass(frozen=True)
@@ -101,19 +69,14 @@ class StaticTable:
             bias.astype(np.float32),
         )
 
-    def summed(
-        self,
-        texts: Sequence[Sequence[int]],
-        weights: NDArray[np.float32],
-        bias: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """float32[n, d] of norm 1: the sum of each text's tokens, see ``pool_tokens``."""
+    def document_sums(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """float32[n, d] of norm 1: documents, given as their tokens; see ``pool_tokens``."""
         lengths = [len(tokens) for tokens in texts]
         starts = np.cumsum([0, *lengths], dtype=np.int64)
         tokens = np.fromiter((token for text in texts for token in text), np.int32, int(starts[-1]))
         sums = np.empty((len(texts), self.vectors.shape[1]), dtype=np.float32)
         seen = np.zeros(len(self.vectors), dtype=np.int32)
-        pool_tokens(tokens, starts, self.vectors, weights, bias, seen, sums)
+        pool_tokens(tokens, starts, self.vectors, self.document_weight, self.bias, seen, sums)
         return sums
 
 
@@ -165,7 +128,7 @@ class StaticVectors:
                 f"{directory}: no static vectors ({CONFIG_NAME}, {TABLE_NAME}): "
                 f"{str(error).splitlines()[0]}."
             ) from None
-        if xxhash.xxh3_128_hexdigest(content) != record.table:
+        if content_hash((), [content]) != record.table:
             raise CheckpointError(
                 f"{directory / TABLE_NAME} is not the file that {CONFIG_NAME} was written with: "
                 "copy the folder again."
@@ -204,22 +167,22 @@ class StaticVectors:
     @cached_property
     def tokenizer(self) -> WordPieceTokenizer:
         """Tokens of bert-base-uncased."""
-        return WordPieceTokenizer(self.tokenizer_json)
+        return shared_tokenizer(self.tokenizer_json)
 
     @cached_property
     def content_hash(self) -> str:
-        """Hexadecimal SHA-256 of all that decides the vectors."""
-        digest = hashlib.sha256(str(self.config.max_length).encode())
-        for array in (self.table.vectors, self.table.document_weight, self.table.bias):
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        """Of all that decides the vectors of documents."""
+        table = self.table
+        arrays = (table.vectors, table.document_weight, table.bias)
+        contents = [np.ascontiguousarray(array).tobytes() for array in arrays]
+        return content_hash((), [str(self.config.max_length).encode(), *contents])
 
     def document_vectors(self, documents: Sequence[Document]) -> NDArray[np.int8]:
         """int8[n, d] in steps of ``VECTOR_STEP``; zeros for a document without tokens."""
         ids = self.tokenizer.ids_batch([document.full_text() for document in documents])
         texts = [tokens[: self.config.max_length] for tokens in ids]
-        sums = self.table.summed(texts, self.table.document_weight, self.table.bias)
-        rounded: NDArray[np.int8] = np.clip(np.rint(sums / VECTOR_STEP), -127, 127).astype(np.int8)
+        steps = np.rint(self.table.document_sums(texts) / VECTOR_STEP)
+        rounded: NDArray[np.int8] = np.clip(steps, -127, 127).astype(np.int8)
         return rounded
 
 
@@ -236,5 +199,5 @@ def write_static_vectors(directory: Path, table: StaticTable, config: StaticConf
     }
     content = save(arrays)
     (directory / TABLE_NAME).write_bytes(content)
-    record = StaticRecord(use=config, table=xxhash.xxh3_128_hexdigest(content))
+    record = StaticRecord(use=config, table=content_hash((), [content]))
     (directory / CONFIG_NAME).write_text(json.dumps(record.model_dump(), indent=1) + "\n")

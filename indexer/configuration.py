@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from encoders.query.table import read_table
 from encoders.query.tokenizer import WordPieceTokenizer
-from encoders.static_vectors import MAX_WEIGHT
+from encoders.static_config import MAX_RERANK_WEIGHT
 from indexer.errors import IndexerError
 from indexer.format.arrays import write_array
 from indexer.format.commit import (
@@ -72,16 +73,8 @@ def configure_part(
         parts = tuple(
             entry if other.name == entry.name else other for other in manifest.spaces[space].parts
         )
-        changed = manifest.model_copy(
-            update={
-                "generation": generation,
-                "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                "spaces": {**manifest.spaces, space: SpaceEntry(parts=parts)},
-                "files": files,
-            }
-        )
-        commit_manifest(index, changed)
-        remove_unnamed_files(index, changed)
+        spaces = {**manifest.spaces, space: SpaceEntry(parts=parts)}
+        _commit(index, manifest, {"spaces": spaces, "files": files})
         return entry
 
 
@@ -102,22 +95,27 @@ def configure_rerank(index: Path, weight: float) -> RerankEntry:
             raise IndexerError(
                 f"{index} has no static vectors: build it again with --rerank static."
             )
-        if not 0 < weight <= MAX_WEIGHT:
+        if not 0 < weight <= MAX_RERANK_WEIGHT:
             raise IndexerError(
-                f"the weight of static vectors must be above 0 and at most {MAX_WEIGHT:g}, "
+                f"the weight of static vectors must be above 0 and at most {MAX_RERANK_WEIGHT:g}, "
                 f"got {weight}."
             )
         entry = manifest.rerank.model_copy(update={"weight": weight})
-        changed = manifest.model_copy(
-            update={
-                "generation": manifest.generation + 1,
-                "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                "rerank": entry,
-            }
-        )
-        commit_manifest(index, changed)
-        remove_unnamed_files(index, changed)
+        _commit(index, manifest, {"rerank": entry})
         return entry
+
+
+def _commit(index: Path, manifest: Manifest, update: dict[str, Any]) -> None:
+    """Makes the next generation, which differs from this one by ``update``."""
+    changed = manifest.model_copy(
+        update={
+            "generation": manifest.generation + 1,
+            "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **update,
+        }
+    )
+    commit_manifest(index, changed)
+    remove_unnamed_files(index, changed)
 
 
 def _find(manifest: Manifest, space: str, part: str | None) -> PartEntry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from encoders.static_vectors import MAX_WEIGHT
+from encoders.static_config import MAX_RERANK_WEIGHT
 from retriever.errors import NoVectorsError, QueryError
 from retriever.query import SparseVector
 from retriever.snapshot import Snapshot
@@ -48,8 +48,8 @@ def check_rerank(weight: object, snapshot: Snapshot) -> None:
         return
     if isinstance(weight, bool) or not isinstance(weight, int | float | np.number):
         raise QueryError(f"rerank must be a number, got {weight!r:.80}.")
-    if not 0 <= weight <= MAX_WEIGHT:
-        raise QueryError(f"rerank must lie between 0 and {MAX_WEIGHT:g}, got {weight}.")
+    if not 0 <= weight <= MAX_RERANK_WEIGHT:
+        raise QueryError(f"rerank must lie between 0 and {MAX_RERANK_WEIGHT:g}, got {weight}.")
     if weight and snapshot.reranker is None:
         raise NoVectorsError(
             "the index has no static vectors to rank with: leave rerank out, or build it again "

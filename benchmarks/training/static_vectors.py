@@ -16,7 +16,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from encoders.query.tokenizer import WordPieceTokenizer, default_tokenizer_json
-from encoders.static_vectors import StaticConfig, write_static_vectors
+from encoders.static_config import StaticConfig
+from encoders.static_vectors import write_static_vectors
 from encoders.training.configuration import Precision
 from encoders.training.dense_teacher import DenseTeacher
 from encoders.training.sources import Source, excluded_queries, read_source

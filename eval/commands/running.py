@@ -61,7 +61,7 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w .+-]*)=(.+)", re.DOTALL)
 @click.option("--part-weight", "weights", multiple=True, metavar="PART=W", help="For indexes.")
 @click.option(
     "--rerank",
-    type=click.FloatRange(0, 1e9),
+    type=click.FloatRange(0),
     metavar="W",
     help="Weight of static vectors; 0: without.",
 )
@@ -112,6 +112,7 @@ def run(
     Prints a table per measure. Exit status 1 says that a system failed; a peer that is not
     installed is reported in the table.
     """
+    from encoders.static_config import MAX_RERANK_WEIGHT
     from eval.datasets.beir import open_dataset
     from eval.indexes import EncoderSystem, IndexSystem
     from eval.machine import describe_machine, load_average, package_versions
@@ -127,6 +128,8 @@ def run(
     evaluate({"query": {"document": 1}}, {"query": [("document", 1.0)]}, measures)
     part_weights = dict(_part_weight(text) for text in weights) or None
     # What cannot be searched is refused now as well.
+    if rerank is not None and not rerank <= MAX_RERANK_WEIGHT:
+        raise click.UsageError(f"--rerank must be at most {MAX_RERANK_WEIGHT:g}, got {rerank}.")
     if encoders and rerank and create_vectors(vectors) is None:
         raise click.UsageError(
             "--rerank for --encoder needs vectors to rank with: --vectors static."

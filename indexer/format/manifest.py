@@ -15,7 +15,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from encoders.base import EncoderSpec
-from encoders.static_vectors import MAX_WEIGHT
+from encoders.static_config import MAX_RERANK_WEIGHT
 from indexer.errors import (
     IncompatibleIndexError,
     IndexCorruptError,
@@ -120,7 +120,7 @@ class RerankEntry(_Model):
 
     argument: str | None = None
     content_hash: str
-    weight: float = Field(gt=0, le=MAX_WEIGHT, allow_inf_nan=False)
+    weight: float = Field(gt=0, le=MAX_RERANK_WEIGHT, allow_inf_nan=False)
     depth: int = Field(ge=1)
     dimensions: int = Field(ge=1)
     tokenizer_file: str

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file, save_file
 from encoders.base import Document
 from encoders.errors import CheckpointError
 from encoders.shipped import SHIPPED_MODEL, SHIPPED_VECTORS, static_vectors
+from encoders.static_config import CONFIG_NAME
 from encoders.static_vectors import (
-    CONFIG_NAME,
     TABLE_NAME,
     StaticTable,
     StaticVectors,

@@ -269,6 +269,8 @@ def test_static_vectors_of_indexes_and_encoders(
     code, out, err = call("run", "--data", collection, "--encoder", "bm25", "--rerank", 5)
     assert (code, out) == (2, "")
     assert "--vectors static" in err
+    code, _, err = call("run", "--data", collection, "--index", index, "--rerank", "2e9")
+    assert (code, "--rerank must be at most 1e+09" in err) == (2, True)
     for vectors in ("auto", tmp_path / "nothing"):
         code, _, err = call(
             *("run", "--data", collection, "--encoder", "bm25"),

@@ -281,20 +281,19 @@ def test_doctor_names_a_package_that_owns_one_of_our_names(indexer, monkeypatch)
     assert line.startswith("FAIL the package name 'kernels' is also owned by kernels:")
 
 
-def test_doctor_finds_a_damaged_default_model(indexer, monkeypatch, tmp_path):
-    monkeypatch.setattr("encoders.shipped.SHIPPED_MODEL", tmp_path)
+@pytest.mark.parametrize(
+    ("place", "name", "problem"),
+    [
+        ("SHIPPED_MODEL", "default model", " is not an exported encoder"),
+        ("SHIPPED_VECTORS", "static vectors", ": no static vectors"),
+    ],
+)
+def test_doctor_finds_what_is_damaged(indexer, monkeypatch, tmp_path, place, name, problem):
+    monkeypatch.setattr(f"encoders.shipped.{place}", tmp_path)
     answer = indexer("doctor")
     assert answer.code == 1
-    (line,) = (line for line in answer.stdout.splitlines() if "default model" in line)
-    assert line.startswith(f"FAIL default model: {tmp_path} is not an exported encoder")
-
-
-def test_doctor_finds_damaged_static_vectors(indexer, monkeypatch, tmp_path):
-    monkeypatch.setattr("encoders.shipped.SHIPPED_VECTORS", tmp_path)
-    answer = indexer("doctor")
-    assert answer.code == 1
-    (line,) = (line for line in answer.stdout.splitlines() if "static vectors" in line)
-    assert line.startswith(f"FAIL static vectors: {tmp_path}: no static vectors")
+    (line,) = (line for line in answer.stdout.splitlines() if name in line)
+    assert line.startswith(f"FAIL {name}: {tmp_path}{problem}")
 
 
 class TestFailures:

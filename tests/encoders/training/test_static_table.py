@@ -36,7 +36,7 @@ def cosine_of_documents(table, found) -> float:
 
     axes = principal_axes(found.document_vectors, table.vectors.shape[1])
     tokens = [np.repeat(t, c.astype(int)).tolist() for t, c in found.documents]
-    sums = table.summed(tokens, table.document_weight, table.bias)
+    sums = table.document_sums(tokens)
     return float((sums * (found.document_vectors @ axes)).sum(axis=1).mean())
 
 
