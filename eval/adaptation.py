@@ -28,7 +28,7 @@ from indexer.configuration import configure_part, configure_rerank
 from indexer.corpus.records import CorpusRecord
 from indexer.format.manifest import SpaceEntry
 from indexer.settings import BuildSettings
-from indexer.spaces import SpacePart, rerank_argument
+from indexer.spaces import SpacePart, vectors_argument
 from retriever.searcher import open_index
 from retriever.snapshot import Snapshot, open_snapshot
 
@@ -115,7 +115,7 @@ def adapt_weights(
             work,
             {name: parts},
             settings=BuildSettings(split=snapshot.is_split),
-            rerank=rerank_argument(rerank),
+            vectors=vectors_argument(rerank),
         )
         if rerank is not None:
             configure_rerank(work, rerank.weight)

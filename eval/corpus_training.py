@@ -39,7 +39,7 @@ from eval.errors import TuningError
 from eval.mining import NegativeMiner
 from eval.tune import Progress
 from indexer.format.manifest import PartEntry, SpaceEntry
-from indexer.spaces import rerank_argument
+from indexer.spaces import vectors_argument
 from retriever.snapshot import open_snapshot
 
 MODEL = "model"
@@ -61,7 +61,7 @@ class CorpusTraining:
             its weight, on titles that nothing was chosen by.
         base: Encoder expression of the BM25 parts, the first at 1.
         part_weight: Weight of the trained part beside them.
-        rerank: The static vectors of the index, as ``indexer build --rerank`` takes them.
+        vectors: The static vectors of the index, as ``indexer build --vectors`` takes them.
         model: The exported model, if it is better than the index's own; ``None`` also where the
             initial weights were chosen.
     """
@@ -71,7 +71,7 @@ class CorpusTraining:
     held_back: Comparison
     base: str
     part_weight: float
-    rerank: str
+    vectors: str
     model: Path | None
 
 
@@ -184,8 +184,8 @@ def train_on_corpus(
             part_weight=weight,
             overwrite=True,
         )
-    rerank = rerank_argument(snapshot.manifest.rerank)
-    return CorpusTraining(len(sample), titles, held_back, config.base, weight, rerank, model)
+    vectors = vectors_argument(snapshot.manifest.rerank)
+    return CorpusTraining(len(sample), titles, held_back, config.base, weight, vectors, model)
 
 
 def _parts(name: str, entry: SpaceEntry) -> tuple[list[PartEntry], PartEntry]:

@@ -126,7 +126,7 @@ class EncoderSystem:
                     create_spaces({DEFAULT_SPACE: self._expression}),
                     settings=self._settings,
                     rejects=rejects,
-                    rerank=self._vectors,
+                    vectors=self._vectors,
                     progress=progress,
                 )
         self._build_seconds = time.perf_counter() - started

@@ -54,7 +54,7 @@ def build(
     *,
     settings: BuildSettings | None = None,
     options: CorpusOptions | None = None,
-    rerank: str = "auto",
+    vectors: str = "auto",
     overwrite: bool = False,
     workers: int = 1,
     resume: bool = False,
@@ -69,7 +69,7 @@ def build(
             comes with Winnow; plain BM25 for text that is not English, with a warning.
         settings: Passages and memory.
         options: How to read the corpus.
-        rerank: See :func:`build_index`.
+        vectors: See :func:`build_index`.
         overwrite: Replace an index that is there.
         workers: See :func:`build_index`.
         resume: The same.
@@ -96,7 +96,7 @@ def build(
                 settings=settings,
                 fields=corpus.description.types,
                 rejects=rejects,
-                rerank=rerank,
+                vectors=vectors,
                 overwrite=overwrite,
                 workers=workers,
                 resume=resume,
@@ -109,7 +109,7 @@ def build(
         spaces,
         settings=settings,
         rejects=rejects,
-        rerank=rerank,
+        vectors=vectors,
         overwrite=overwrite,
         workers=workers,
         resume=resume,
@@ -125,7 +125,7 @@ def build_index(
     settings: BuildSettings | None = None,
     fields: Mapping[str, str] | None = None,
     rejects: RejectLog | None = None,
-    rerank: str = "auto",
+    vectors: str = "auto",
     overwrite: bool = False,
     progress: Progress = _silent,
     workers: int = 1,
@@ -143,7 +143,7 @@ def build_index(
         settings: Passages and memory.
         fields: Types of metadata fields; others are taken from the first value seen.
         rejects: Where records go that cannot be indexed.
-        rerank: Static vectors that rank the first documents of a search again: ``static`` for
+        vectors: Static vectors that rank the first documents of a search again: ``static`` for
             those that come with Winnow, ``none``, a directory, or ``auto`` for those of Winnow
             where its model is the encoder by default.
         overwrite: Replace an index that is there.
@@ -174,11 +174,11 @@ def build_index(
             pass  # An overwritten index need not be readable; its files go when it is replaced.
         settings = settings or BuildSettings()
         warnings: tuple[str, ...] = ()
-        vectors = None if rerank == "auto" else create_vectors(rerank)
+        static = None if vectors == "auto" else create_vectors(vectors)
         if spaces is None:
             chosen = choose_encoder(records)
-            if rerank == "auto" and chosen.rerank:
-                vectors = create_vectors("static")
+            if vectors == "auto" and chosen.static_vectors:
+                static = create_vectors("static")
             spaces, records = create_spaces({DEFAULT_SPACE: chosen.expression}), chosen.records
             warnings = chosen.warnings
         with encoders_at_work(output, spaces, settings, workers=workers, resume=resume) as encoding:
@@ -189,7 +189,7 @@ def build_index(
                 progress,
                 current,
                 fields=dict(fields or {}),
-                vectors=vectors,
+                vectors=static,
             )
             report = writer.write(records, rejects or RejectLog())
         warnings = (*report.warnings, *encoding.warnings, *warnings)

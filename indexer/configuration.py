@@ -93,7 +93,7 @@ def configure_rerank(index: Path, weight: float) -> RerankEntry:
         manifest = read_manifest(index)
         if manifest.rerank is None:
             raise IndexerError(
-                f"{index} has no static vectors: build it again with --rerank static."
+                f"{index} has no static vectors: build it again with --vectors static."
             )
         if not 0 < weight <= MAX_RERANK_WEIGHT:
             raise IndexerError(

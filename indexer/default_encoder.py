@@ -21,13 +21,13 @@ class DefaultEncoder:
     Attributes:
         expression: English BM25 with the model that comes with Winnow beside it; plain BM25 where
             the text seems not to be English.
-        rerank: Whether static vectors re-rank what it finds.
+        static_vectors: Whether static vectors re-rank what it finds.
         records: The whole collection, to be read once.
         warnings: Why it is plain BM25, if it is.
     """
 
     expression: str
-    rerank: bool
+    static_vectors: bool
     records: Iterator[CorpusRecord]
     warnings: tuple[str, ...] = ()
 

@@ -56,19 +56,19 @@ def create_spaces(expressions: Mapping[str, str]) -> dict[str, tuple[SpacePart, 
     return spaces
 
 
-def create_vectors(rerank: str) -> StaticVectors | None:
+def create_vectors(vectors: str) -> StaticVectors | None:
     """Static vectors as a user asks for them.
 
     Args:
-        rerank: ``static`` for those that come with Winnow, ``none``, or a directory.
+        vectors: ``static`` for those that come with Winnow, ``none``, or a directory.
 
     Raises:
         encoders.errors.CheckpointError: The directory holds none.
     """
-    if rerank == "none":
+    if vectors == "none":
         return None
     try:
-        return static_vectors(None if rerank == "static" else rerank)
+        return static_vectors(None if vectors == "static" else vectors)
     except CheckpointError as error:
         raise CheckpointError(
             f"{error} Static vectors are 'static' (those that come with Winnow), 'none', or a "
@@ -76,7 +76,7 @@ def create_vectors(rerank: str) -> StaticVectors | None:
         ) from None
 
 
-def rerank_argument(entry: RerankEntry | None) -> str:
+def vectors_argument(entry: RerankEntry | None) -> str:
     """What :func:`create_vectors` takes for the static vectors of an existing index."""
     return "none" if entry is None else entry.argument or "static"
 

@@ -53,5 +53,5 @@ def check_rerank(weight: object, snapshot: Snapshot) -> None:
     if weight and snapshot.reranker is None:
         raise NoVectorsError(
             "the index has no static vectors to rank with: leave rerank out, or build it again "
-            "with --rerank static."
+            "with --vectors static."
         )

@@ -64,7 +64,7 @@ def compare(
         if description["kind"] not in engine.kinds:
             continue
         try:
-            request = _request(folder, description, engine, asked)
+            request = request_for(folder, description, engine, asked)
             build(engine, work, request)
             if not build_only:
                 children[engine.name] = Child(engine, work, request)
@@ -102,9 +102,10 @@ def _integers(weights: Sequence[float]) -> list[int]:
     return integers
 
 
-def _request(
+def request_for(
     folder: Path, description: dict[str, Any], engine: Engine, asked: Path
 ) -> dict[str, Any]:
+    """What an engine is told of the data set of ``folder`` and the questions in ``asked``."""
     names = {"rows": "rows.npz", "rows_bin": "rows.bin", "columns": "columns.npz"}
     names |= {"tokens": "tokens.txt", "texts": "texts.jsonl", "vocabulary": "vocabulary.txt"}
     return {

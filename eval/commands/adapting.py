@@ -135,6 +135,7 @@ def _train(index: Path, output: Path, as_json: bool, **options: Any) -> None:
     else:
         click.echo(
             f"{found.model} is better; build an index with it: indexer build CORPUS --encoder "
-            f'"{found.base} + {found.part_weight:g}*splade:{found.model}" --rerank {found.rerank}',
+            f'"{found.base} + {found.part_weight:g}*splade:{found.model}" '
+            f"--vectors {found.vectors}",
             err=True,
         )

@@ -83,7 +83,7 @@ def _encoding_options(command: Callable) -> Callable:
 )
 @click.option("--analyzer", metavar="NAME", help="Short for --encoder NAME-bm25.")
 @click.option(
-    "--rerank",
+    "--vectors",
     default="auto",
     metavar="VECTORS",
     help="Static vectors that rank the first documents of a search again: 'static' for those that "
@@ -114,7 +114,7 @@ def build(
     output: Path | None,
     encoders: tuple[str, ...],
     analyzer: str | None,
-    rerank: str,
+    vectors: str,
     split: bool,
     passage_tokens: int | None,
     memory: int,
@@ -153,7 +153,7 @@ def build(
             settings=settings,
             fields=fields,
             rejects=rejects,
-            rerank=rerank,
+            vectors=vectors,
             overwrite=overwrite,
             progress=progress,
             workers=workers,

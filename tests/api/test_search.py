@@ -187,7 +187,7 @@ def reranking(vectors_directory, tmp_path) -> Iterator[FlaskClient]:
         for number, topic in enumerate(("wing", "heat", "shock", "nozzle", "flow"))
     ]
     path = tmp_path / "ranked.winnow"
-    build(documents, path, "english-bm25", rerank=str(vectors_directory))
+    build(documents, path, "english-bm25", vectors=str(vectors_directory))
     with create_app({"ranked": path}).test_client() as client:
         yield client
 

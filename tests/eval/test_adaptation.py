@@ -56,7 +56,7 @@ def test_the_sample_has_the_static_vectors_of_the_index(
 ) -> None:
     corpus = index.with_name("corpus.jsonl")
     encoder = "0.01*english-bm25 + 1*plain-bm25"
-    build(corpus, index, encoder, rerank=str(vectors_directory), overwrite=True)
+    build(corpus, index, encoder, vectors=str(vectors_directory), overwrite=True)
     configure_rerank(index, 0.25)
     seen = []
     monkeypatch.setattr(

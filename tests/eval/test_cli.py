@@ -249,7 +249,7 @@ def test_static_vectors_of_indexes_and_encoders(
     collection: Path, vectors_directory: Path, tmp_path: Path, call: Callable
 ) -> None:
     index = tmp_path / "ranked.winnow"
-    build(collection, index, "english-bm25", rerank=str(vectors_directory))
+    build(collection, index, "english-bm25", vectors=str(vectors_directory))
 
     def run(*arguments: object) -> dict:
         given = ("run", "--data", collection, "--measure", "RR", "-q", "--json", *arguments)

@@ -54,7 +54,7 @@ def test_a_model_is_kept_only_if_it_is_better(index: Path, tmp_path: Path) -> No
     found = train_on_corpus(index, tmp_path / "run", steps=4, progress=lines.append)
     assert (found.documents, found.titles) == (600, 600)
     assert found.base == "english-bm25 + 0.3*english-bigrams-bm25"
-    assert found.rerank == "none"
+    assert found.vectors == "none"
     assert 30 < found.held_back.queries < 90  # about a tenth
     assert any("step 4" in line for line in lines)
     with pytest.raises(TrainingError, match="--resume"):

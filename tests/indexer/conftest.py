@@ -87,7 +87,7 @@ def documents(count: int, seed: int = 0) -> Iterator[Document]:
 
 
 def build_everything(
-    directory: Path, spaces: dict[str, str], order: Order, rerank: str = "none"
+    directory: Path, spaces: dict[str, str], order: Order, vectors: str = "none"
 ) -> Path:
     """Two segments from the build and one added, deletions, several windows, all forms."""
     with pytest.MonkeyPatch.context() as patch:
@@ -99,7 +99,7 @@ def build_everything(
         patch.setattr(layout, "DENSE_FRACTION", 0.4)
         patch.setattr("indexer.generation.BATCH_DOCUMENTS", 50)
         settings = BuildSettings(segment_rows=100, order=order)
-        build(documents(150), directory, spaces, settings=settings, rerank=rerank)
+        build(documents(150), directory, spaces, settings=settings, vectors=vectors)
         delete_documents(directory, [f"s0d{number}" for number in range(0, 150, 9)])
         records = (CorpusRecord(document, "-", None) for document in documents(60, seed=1))
         add_documents(directory, records)

@@ -34,7 +34,7 @@ DOCUMENTS = [
 
 @pytest.fixture
 def index(tmp_path, vectors_directory) -> Path:
-    build(DOCUMENTS, tmp_path / "index", "english-bm25", rerank=str(vectors_directory))
+    build(DOCUMENTS, tmp_path / "index", "english-bm25", vectors=str(vectors_directory))
     return tmp_path / "index"
 
 
@@ -84,7 +84,7 @@ def test_additions_and_merges_keep_the_vectors(index, vectors_directory, order):
 
 
 def test_an_empty_index_takes_documents_later(tmp_path, vectors_directory):
-    build([], tmp_path / "index", "english-bm25", rerank=str(vectors_directory))
+    build([], tmp_path / "index", "english-bm25", vectors=str(vectors_directory))
     with open_index(tmp_path / "index") as searcher:
         assert searcher.search("planet").hits == ()
     add_documents(tmp_path / "index", DOCUMENTS)
@@ -95,13 +95,13 @@ def test_no_vectors_unless_they_are_asked_for(tmp_path):
     build(DOCUMENTS, tmp_path / "index", "english-bm25")
     assert read_manifest(tmp_path / "index").rerank is None
     assert not list((tmp_path / "index").rglob(VECTORS_NAME))
-    build(DOCUMENTS, tmp_path / "index", overwrite=True, rerank="none")
+    build(DOCUMENTS, tmp_path / "index", overwrite=True, vectors="none")
     assert read_manifest(tmp_path / "index").rerank is None
 
 
 def test_a_table_that_has_changed_or_gone_is_told(index, vectors_directory, tmp_path):
     copy = shutil.copytree(vectors_directory, tmp_path / "copy")
-    build(DOCUMENTS, tmp_path / "other", "english-bm25", rerank=str(copy))
+    build(DOCUMENTS, tmp_path / "other", "english-bm25", vectors=str(copy))
     vectors = StaticVectors.read(copy)
     changed = dataclasses.replace(vectors.table, bias=2 * vectors.table.bias)
     write_static_vectors(copy, changed, vectors.config)
@@ -113,7 +113,7 @@ def test_a_table_that_has_changed_or_gone_is_told(index, vectors_directory, tmp_
     with open_index(tmp_path / "other") as searcher:  # which needs nothing but the index
         assert searcher.search("planet").hits[0].doc_id == "a"
     with pytest.raises(CheckpointError, match="no static vectors"):
-        build(DOCUMENTS, tmp_path / "third", "english-bm25", rerank=str(copy))
+        build(DOCUMENTS, tmp_path / "third", "english-bm25", vectors=str(copy))
     assert not (tmp_path / "third").exists()
 
 
@@ -178,7 +178,7 @@ def test_the_command_line(indexer, tmp_path, vectors_directory):
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text("\n".join(lines))
     path = tmp_path / "corpus.jsonl.winnow"
-    built = indexer("build", corpus, "--encoder", "english-bm25", "--rerank", vectors_directory)
+    built = indexer("build", corpus, "--encoder", "english-bm25", "--vectors", vectors_directory)
     assert built.code == 0
     assert "static vectors rank the first 8 of a search again" in built.stdout
     assert read_manifest(path).rerank.argument == str(vectors_directory)
@@ -197,11 +197,11 @@ def test_the_command_line(indexer, tmp_path, vectors_directory):
         in indexer("configure", path, "--rerank", "7", "--weight", "1").stderr
     )
     assert indexer("search", path, "weather", "--rerank", "-1").code == 2
-    again = indexer("build", corpus, "--overwrite", "--rerank", tmp_path / "nothing")
+    again = indexer("build", corpus, "--overwrite", "--vectors", tmp_path / "nothing")
     assert again.code == 1
     assert "no static vectors" in again.error
     assert "'static' (those that come with Winnow), 'none', or a directory" in again.error
     without = indexer("build", corpus, "--overwrite", "--encoder", "bm25")
     assert without.code == 0
     refused = indexer("search", path, "weather", "--rerank", "3")
-    assert (refused.code, "--rerank static" in refused.error) == (1, True)
+    assert (refused.code, "--vectors static" in refused.error) == (1, True)

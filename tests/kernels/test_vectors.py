@@ -131,7 +131,7 @@ def test_warming_up_leaves_nothing_to_compile(rows, vectors_directory, tmp_path)
     warm_up(vectors)
     compiled = [len(kernel.signatures) for kernel in (pool_query, rank_again)]
     documents = [Document("a", "wheat"), Document("b", "rye")]
-    build(documents, tmp_path / "index", "english-bm25", rerank=str(vectors_directory))
+    build(documents, tmp_path / "index", "english-bm25", vectors=str(vectors_directory))
     with open_index(tmp_path / "index") as searcher:
         assert searcher.search("wheat").hits
         assert searcher.rank("rye")[0] == ["b"]

@@ -57,7 +57,7 @@ def documents(count: int = 60) -> list[Document]:
 @pytest.fixture(scope="module")
 def index(vectors_directory, tmp_path_factory):
     path = tmp_path_factory.mktemp("reranking") / "index"
-    build(documents(), path, "english-bm25", rerank=str(vectors_directory))
+    build(documents(), path, "english-bm25", vectors=str(vectors_directory))
     return path
 
 
@@ -180,7 +180,7 @@ def test_an_empty_index_finds_nothing(tmp_path, vectors_directory, encoder):
         with open_index(tmp_path / "index") as searcher:
             return not searcher.search("planet").hits and not searcher.rank("planet")[0]
 
-    build([], tmp_path / "index", encoder, rerank=str(vectors_directory))
+    build([], tmp_path / "index", encoder, vectors=str(vectors_directory))
     assert finds_nothing()
     add_documents(tmp_path / "index", [Document("a", "a red planet")])
     assert not finds_nothing()
@@ -215,7 +215,7 @@ def test_an_index_without_vectors(tmp_path):
     build(documents(5), tmp_path / "index", "english-bm25")
     with open_index(tmp_path / "index") as searcher:
         assert searcher.search("wheat", rerank=0).hits == searcher.search("wheat").hits
-        with pytest.raises(NoVectorsError, match="--rerank static"):
+        with pytest.raises(NoVectorsError, match="--vectors static"):
             searcher.search("wheat", rerank=1.0)
 
 
@@ -231,7 +231,7 @@ def test_answers_do_not_depend_on_the_layout(searcher, vectors_directory, tmp_pa
         path,
         create_spaces({"default": "english-bm25"}),
         settings=settings,
-        rerank=str(vectors_directory),
+        vectors=str(vectors_directory),
     )
     for piece in rest:
         add_documents(path, [records[number] for number in piece.tolist()])
@@ -257,7 +257,7 @@ def test_the_best_passage_counts(vectors_directory, tmp_path):
     ]
     path = tmp_path / "index"
     settings = BuildSettings(passage_tokens=64)
-    build(texts, path, "english-bm25", settings=settings, rerank=str(vectors_directory))
+    build(texts, path, "english-bm25", settings=settings, vectors=str(vectors_directory))
     with open_index(path) as searcher:
         results = searcher.search("wheat chaff", 20, explain=True)
         ids = [hit.doc_id for hit in results.hits]
