@@ -197,7 +197,7 @@ def measure(
     directories["torch"] = checkpoint
     for name in ("float32", "int8"):
         directories[f"onnx {name}"] = work / f"{checkpoint.name}-{name}"
-        export_encoder(checkpoint, directories[f"onnx {name}"], precision=name)  # type: ignore[arg-type]
+        export_encoder(checkpoint, directories[f"onnx {name}"], precision=name)
     workers = {}
     for name, directory in directories.items():  # One after the other: loading is not measured.
         workers[name] = Worker(name, directory, texts_file)
@@ -217,7 +217,7 @@ def measure(
 
 def summary(
     engines: dict[str, dict[str, Any]], rates: list[float], work: dict[str, Any], count: int
-) -> tuple[list[list[object]], str]:
+) -> tuple[list[list[str]], str]:
     """Adds what follows from the measurements to each engine; rows of the table, the best peer."""
     for figures in engines.values():
         figures["median"] = statistics.median(figures["seconds"])

@@ -160,7 +160,8 @@ def _forms_of(
     settings = BuildSettings(split=False, segment_rows=rows, order=order)
     original = work / f"{form}-{order}"
     layouts = {}
-    with patch.multiple(postings, **FORMS[form]) if FORMS[form] else nullcontext():
+    constants: dict[str, Any] = dict(FORMS[form])
+    with patch.multiple(postings, **constants) if constants else nullcontext():
         records = (CorpusRecord(document, "", None) for document in documents)
         build_index(records, original, spaces, settings=settings, fields={"number": "integer"})
         for deleted in ("no", "marked", "dropped") if form == "default" else ("no", "marked"):

@@ -102,7 +102,8 @@ def _write(
         "flops_tail": flops(doc_freq, total, queries["tail"]),
         "power": power,
     }
-    np.savez(path, indptr=indptr, dimensions=dimensions, weights=weights, impacts=impacts, **arrays)
+    arrays |= {"indptr": indptr, "dimensions": dimensions, "weights": weights, "impacts": impacts}
+    np.savez(path, allow_pickle=False, **arrays)
     path.with_suffix(".json").write_text(json.dumps(description, indent=1))
     print(path.name, description, flush=True)
 

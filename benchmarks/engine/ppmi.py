@@ -49,7 +49,9 @@ def neighbours(counts: Counts, seed: int = 0) -> tuple[NDArray[np.int32], NDArra
 
 
 @njit(cache=True)
-def _best_neighbours(indptr, indices, data, first, doc_freq, total, terms, strength):
+def _best_neighbours(  # type: ignore[no-untyped-def]
+    indptr, indices, data, first, doc_freq, total, terms, strength
+):
     for row in range(len(indptr) - 1):
         term = first + row
         begin, end = indptr[row], indptr[row + 1]
@@ -102,7 +104,7 @@ def expand(
 
 
 @njit(cache=True)
-def _expand(
+def _expand(  # type: ignore[no-untyped-def]
     source_indptr, terms, counts, near, strength, importance, records, indptr, dimensions, weights
 ):
     value = np.zeros(len(importance), dtype=np.float32)

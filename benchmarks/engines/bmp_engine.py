@@ -46,7 +46,8 @@ def open_cells(request: dict[str, Any], folder: Path) -> dict[str, protocol.Cell
     def search_with(alpha: float) -> Callable[[Any, int], list[str]]:
         def search(query: dict[str, float], k: int) -> list[str]:
             try:
-                return searcher.search(query, k, alpha, 1.0)[0]
+                found: list[str] = searcher.search(query, k, alpha, 1.0)[0]
+                return found
             except BaseException as error:  # its panics are no Exception
                 if "Panic" not in type(error).__name__:
                     raise

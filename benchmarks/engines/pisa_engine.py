@@ -27,8 +27,12 @@ SCALE = 8
 def native_module() -> ModuleType:
     """``pyterrier_pisa._pisathon``, without importing its package."""
     package = importlib.util.find_spec("pyterrier_pisa")
+    assert package is not None
+    assert package.origin is not None
     (path,) = Path(package.origin).parent.glob("_pisathon*.so")
     spec = importlib.util.spec_from_file_location("pyterrier_pisa._pisathon", path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -100,7 +104,8 @@ def open_cells(request: dict[str, Any], folder: Path) -> dict[str, protocol.Cell
                 result_ranks=ranks,
                 result_scores=scores,
             )
-            return ids[:found].tolist()
+            names: list[str] = ids[:found].tolist()
+            return names
 
         return search
 

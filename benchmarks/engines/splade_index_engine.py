@@ -38,7 +38,8 @@ def open_cells(request: dict[str, Any], folder: Path) -> dict[str, protocol.Cell
 
     def search(query: Any, k: int) -> list[int]:
         found, _ = _retrieve_numba_functional([query[0]], [query[1]], scores, k=k, n_threads=1)
-        return found[0].tolist()
+        numbers: list[int] = found[0].tolist()
+        return numbers
 
     def batch(k: int, threads: int) -> float:
         begin = time.perf_counter()

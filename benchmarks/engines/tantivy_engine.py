@@ -58,7 +58,8 @@ def open_cells(request: dict[str, Any], folder: Path) -> dict[str, protocol.Cell
             for token in tokens
         ]
         hits = searcher.search(tantivy.Query.boolean_query(clauses), k, count=False).hits
-        return searcher.fast_field_values("number", [address for _, address in hits])
+        numbers: list[int] = searcher.fast_field_values("number", [a for _, a in hits])
+        return numbers
 
     queries = json.loads(Path(request["queries"]).read_text())["tokens"]
     return {"whole": protocol.Cell("whole", search, queries)}

@@ -45,7 +45,8 @@ def open_cells(request: dict[str, Any], folder: Path) -> dict[str, protocol.Cell
 
     def searcher(approximation: Approximation) -> Callable[[Any, int], Any]:
         def search(query: Any, k: int) -> Any:
-            return search_postings(postings, *query, k, approximation=approximation)[1]
+            dimensions, weights = query
+            return search_postings(postings, dimensions, weights, k, approximation=approximation)[1]
 
         return search
 

@@ -7,6 +7,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,16 @@ def compare_encoders(count: int) -> dict[str, Any]:
             torch.set_float32_matmul_precision(products)
             ours = _rate(lambda n: encoder.encode_documents(documents[:n]), count)
             theirs = [
-                _rate(lambda n, b=batch: peer.encode_document(texts[:n], batch_size=b), count)
+                _rate(partial(_peer_encodes, peer, texts, batch), count)
                 for batch in (PEER_BATCHES if peer is not None else ())
             ]
             results.append({"products": products, "ours": ours, "peer": max(theirs, default=None)})
         torch.set_float32_matmul_precision(before)
     return {"documents": count, "largest_difference": difference, "rows": results}
+
+
+def _peer_encodes(peer: Any, texts: list[str], batch: int, count: int) -> None:
+    peer.encode_document(texts[:count], batch_size=batch)
 
 
 def _peer(directory: Path) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -162,7 +163,7 @@ def extra_memory(run: Callable[[], None]) -> int:
     before = torch.cuda.memory_allocated()
     run()
     torch.cuda.synchronize()
-    return torch.cuda.max_memory_allocated() - before
+    return int(torch.cuda.max_memory_allocated() - before)
 
 
 def median_ms(run: Callable[[], Any], quick: bool) -> float:
@@ -182,12 +183,15 @@ def time_tiles(quick: bool) -> list[dict[str, Any]]:
             row: dict[str, Any] = {"tile": str(tile), "type": str(dtype), "length": length}
             for name, winners in (("forward_ms", False), ("winners_ms", True)):
                 try:
-                    row[name] = median_ms(
-                        lambda w=winners, t=tile, a=arguments, n=length: forward(
-                            *a, double_log=False, keep_winners=w, max_length=n, tile=t
-                        ),
-                        quick,
+                    timed = partial(
+                        forward,
+                        *arguments,
+                        double_log=False,
+                        keep_winners=winners,
+                        max_length=length,
+                        tile=tile,
                     )
+                    row[name] = median_ms(timed, quick)
                 except Exception as error:  # Too little shared memory, for one.
                     row[name] = type(error).__name__
             time = row["forward_ms"]

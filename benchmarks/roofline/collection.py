@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.format.postings import ImpactRows, Postings, build_postings
+from kernels.cpu.search import search_postings
 from retriever.query import QueryTerm, integer_query
 
 Query = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -60,6 +61,16 @@ def _queries(arrays: Any, prefix: str) -> list[Query]:
         if terms:
             result.append((dimensions[first:last].astype(np.int64), integer_query(terms).weights))
     return result
+
+
+def searching(postings: Postings, k: int, **options: Any) -> Callable[[Query], object]:
+    """``search_postings`` with everything but the query."""
+
+    def search(query: Query) -> object:
+        dimensions, weights = query
+        return search_postings(postings, dimensions, weights, k, **options)
+
+    return search
 
 
 def microseconds(search: Callable[[Query], object], queries: Sequence[Query], passes: int) -> Any:

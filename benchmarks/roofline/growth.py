@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.reporting import markdown_table
-from benchmarks.roofline.collection import Collection, Query, microseconds, summary
+from benchmarks.roofline.collection import Collection, Query, microseconds, searching, summary
 from indexer.format.postings import Postings
 from kernels.cpu.search import SearchWork, search_postings
 
@@ -100,9 +100,7 @@ def measure_rare(collection: Collection) -> list[dict[str, Any]]:
             queries = [
                 (rng.choice(rare, terms, replace=False), np.full(terms, 1000)) for _ in range(500)
             ]
-            times = microseconds(
-                lambda query, p=postings: search_postings(p, *query, 10), queries, 3
-            )
+            times = microseconds(searching(postings, 10), queries, 3)
             results.append({"records": postings.row_count, "terms": terms, **summary(times)})
     header = ["records", "rare terms", "mean us", "p99"]
     rows = [

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.reporting import markdown_table
-from benchmarks.roofline.collection import Collection, microseconds, summary
+from benchmarks.roofline.collection import Collection, microseconds, searching, summary
 from kernels.cpu.search import EXACT, Approximation, SearchWork, search_postings
 
 SETTINGS = {
@@ -31,13 +31,8 @@ def measure_limits(collection: Collection, passes: int) -> list[dict[str, Any]]:
                 found = search_postings(postings, *query, k, approximation=limit)[0]
                 if len(truth):
                     recalls.append(np.count_nonzero(found >= truth[-1]) / len(truth))
-            times = microseconds(
-                lambda query, k=k, limit=limit: search_postings(
-                    postings, *query, k, approximation=limit
-                ),
-                collection.queries,
-                passes,
-            )
+            limited = searching(postings, k, approximation=limit)
+            times = microseconds(limited, collection.queries, passes)
             row = {"setting": name, "k": k, "recall": float(np.mean(recalls)), **summary(times)}
             results.append(row)
     rows = [
@@ -70,19 +65,12 @@ def measure_budget_tail(collection: Collection) -> dict[str, Any]:
             work = SearchWork()
             search_postings(postings, *query, k, work=work)
             touched.append(work.cost)
-        times = microseconds(
-            lambda query, k=k: search_postings(postings, *query, k), collection.queries, 3
-        )
+        times = microseconds(searching(postings, k), collection.queries, 3)
         slope, base = np.polyfit(touched, times, 1)
         predicted = float(base + slope * BUDGET)
         for name, approximation in (("exact", EXACT), ("budget", limit)):
-            tail = microseconds(
-                lambda query, k=k, a=approximation: search_postings(
-                    postings, *query, k, approximation=a
-                ),
-                collection.tail,
-                3,
-            )
+            limited = searching(postings, k, approximation=approximation)
+            tail = microseconds(limited, collection.tail, 3)
             result[f"k{k}_{name}"] = {
                 "queries": len(tail),
                 **summary(tail),

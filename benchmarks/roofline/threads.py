@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.roofline.collection import Collection, microseconds, summary
+from benchmarks.roofline.collection import Collection, microseconds, searching, summary
 from benchmarks.roofline.rates import CALLS, POSTINGS, WINDOW, _accumulate_many
-from kernels.cpu.search import search_postings
 
 THREADS = 2
 ROUNDS = 5
@@ -21,10 +20,11 @@ def measure_threads(collection: Collection) -> dict[str, Any]:
     """Throughput of two threads over one, for searches and for a loop that only scatters."""
     postings = collection.sample(10**9)
     queries = collection.queries
+    search = searching(postings, 10)
 
     def search_all(part: int, parts: int) -> None:
         for query in queries[part::parts]:
-            search_postings(postings, *query, 10)
+            search(query)
 
     rng = np.random.default_rng(0)
     local_ids = np.stack(
@@ -43,11 +43,7 @@ def measure_threads(collection: Collection) -> dict[str, Any]:
         control.append(_speed_up(scatter))
     shared = {
         str(threads): summary(
-            microseconds(
-                lambda query, t=threads: search_postings(postings, *query, 1000, threads=t),
-                queries[:300],
-                3,
-            )
+            microseconds(searching(postings, 1000, threads=threads), queries[:300], 3)
         )
         for threads in (1, THREADS)
     }

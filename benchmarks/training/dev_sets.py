@@ -60,7 +60,7 @@ def measure(
     with tempfile.TemporaryDirectory() as work:
         index = Path(work) / "index.winnow"
         spaces = create_spaces({"default": f"{WORDS} + {PAIRS} + {learned}"})
-        build_index(records, index, spaces, rerank=vectors)
+        build_index(records, index, spaces, vectors=vectors)
         with open_index(index) as searcher:
             for pairs, part, rerank in weights:
                 found = searcher.search_batch(

@@ -65,7 +65,7 @@ RANK_CONSTANT = 60
 """Of reciprocal rank fusion (Cormack et al. 2009)."""
 
 Weights = dict[str, Any]
-Runs = dict[str, Mapping[str, list[ScoredDoc]]]
+Runs = dict[str, Mapping[str, Sequence[ScoredDoc]]]
 Values = dict[str, dict[str, NDArray[np.float64]]]
 
 
@@ -86,7 +86,7 @@ def build(
         learned = SpacePart(PartExpression(1.0, LEARNED, argument), encoders[name])
         spaces[name] = (*lexical(), learned)
     records = (CorpusRecord(document, dataset.name, None) for document in dataset.documents())
-    build_index(records, output, spaces, settings=BuildSettings(split=split), rerank=vectors)
+    build_index(records, output, spaces, settings=BuildSettings(split=split), vectors=vectors)
     return encoders
 
 
@@ -147,7 +147,7 @@ class Systems:
         vectors = create_vectors(arguments.vectors)
         self._vectors = ""
         if vectors is not None:
-            asked = xxhash.xxh3_128_hexdigest(np.ascontiguousarray(vectors.table.query_weight))
+            asked = xxhash.xxh3_128_hexdigest(vectors.table.query_weight.tobytes())
             self._vectors = f" {vectors.content_hash} {asked} {vectors.config.depth}"
         self._words = _identity(create_encoder(WORDS).spec) + units
         self._pairs = f"{self._words} {_identity(create_encoder(PAIRS).spec)}"
@@ -266,7 +266,8 @@ class Systems:
                 checkpoint_of[system] = name
         if self._arguments.dense:
             identities |= {"dense": self._dense, "RRF": self._dense}
-        runs, sizes = {}, {}
+        runs: Runs = {}
+        sizes = {}
         for system, identity in identities.items():
             found = self._kept.read(place, system, identity)
             assert found is not None
@@ -342,9 +343,9 @@ def report(arguments: argparse.Namespace) -> None:
             print(place, result["ndcg"], sizes, flush=True)
     systems = list(next(iter(values.values())))
     for group in arguments.groups:
-        places = GROUPS[group]
-        rows = [[p, *(f"{values[p][s].mean():.3f}" for s in systems)] for p in places]
-        means = [np.mean([values[p][s].mean() for p in places]) for s in systems]
+        members = GROUPS[group]
+        rows = [[p, *(f"{values[p][s].mean():.3f}" for s in systems)] for p in members]
+        means = [np.mean([values[p][s].mean() for p in members]) for s in systems]
         tables += [*rows, [f"**mean, {group}**", *(f"{mean:.4f}" for mean in means)]]
     both = [p for g in ("unseen", "near") if g in arguments.groups for p in GROUPS[g]]
     if both:

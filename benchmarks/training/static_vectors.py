@@ -79,15 +79,17 @@ def train(recipe: StaticRecipe) -> None:
             pairs.append(pair)
         print(f"{source.name}: {len(found.queries)} queries", flush=True)
     teacher = DenseTeacher(recipe.teacher, recipe.cache, recipe.max_length, recipe.precision)
-    vectors = [
+    document_vectors, query_vectors = (
         teacher.vectors(list(texts), lambda line: print(line, flush=True))
         for texts in (documents, queries)
-    ]
+    )
     tokenizer = WordPieceTokenizer(default_tokenizer_json())
-    counts = [
+    document_counts, query_counts = (
         read_tokens(tokenizer, list(texts), recipe.max_length - 2) for texts in (documents, queries)
-    ]
-    examples = StaticExamples(*counts, *vectors, np.array(pairs))
+    )
+    examples = StaticExamples(
+        document_counts, query_counts, document_vectors, query_vectors, np.array(pairs)
+    )
     table = fit_static_table(
         examples, tokenizer.vocab_size, recipe.settings, lambda line: print(line, flush=True)
     )
