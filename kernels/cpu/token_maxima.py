@@ -8,7 +8,7 @@ is never written, and the maximum costs one instruction per vector.
 
 Numba cannot be told to hold a tile in registers, so the tile is written as LLVM instructions. They
 are portable vectors and fused multiply-adds, apart from 8-bit products, which x86 alone has here:
-by VNNI (``vpdpbusd``), or by ``vpmaddubsw`` of AVX2. Each sum runs over the states' components in
+by VNNI (``vpdpbusd``), or by ``vpmaddubsw`` of AVX2 and AVX-512BW. Each sum runs over the states' components in
 order: the maxima of a text are the same bits in any company.
 """
 
@@ -37,11 +37,17 @@ _LANES = 16 if "avx512f" in _FEATURES else 8 if "avx2" in _FEATURES else 4
 # Accumulators, two vectors of entries and one of a token's component fill the registers.
 _LARGE, _SMALL = (6, 3) if _LANES == 8 else (12, 4)
 _VNNI = {"avx512f", "avx512vnni"} <= _FEATURES
+# Of the instructions that multiply bytes and add neighbours there is one per length of a vector.
+_BYTE_PAIRS, _PAIR_SUMS = {
+    16: ("llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512"),
+    8: ("llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd"),
+    4: ("", ""),
+}[_LANES]
 
 ENTRIES = 2 * _LANES
 """Vocabulary entries of a tile; a vocabulary is filled up to a multiple of it."""
 
-EIGHT_BIT_PRODUCTS = _VNNI or "avx2" in _FEATURES
+EIGHT_BIT_PRODUCTS = _VNNI or {16: "avx512bw", 8: "avx2", 4: ""}[_LANES] in _FEATURES
 """Whether ``raise_to_8bit_products`` runs on this processor."""
 
 INSTRUCTIONS = f"{_LANES}-lane fused multiply-add" + (
@@ -211,11 +217,12 @@ def _add_8bit(builder: Any, total: Any, state: Any, entries: Any) -> Any:
     if _VNNI:
         name = "llvm.x86.avx512.vpdpbusd.512"
         return _call(builder, name, total.type, total, state, entries)
-    octets, pairs = ir.VectorType(ir.IntType(8), 32), ir.VectorType(ir.IntType(16), 16)
+    octets = ir.VectorType(ir.IntType(8), 4 * _LANES)
+    pairs = ir.VectorType(ir.IntType(16), 2 * _LANES)
     operands = (builder.bitcast(operand, octets) for operand in (state, entries))
-    products = _call(builder, "llvm.x86.avx2.pmadd.ub.sw", pairs, *operands)
-    ones = ir.Constant(pairs, [1] * 16)
-    return builder.add(total, _call(builder, "llvm.x86.avx2.pmadd.wd", total.type, products, ones))
+    products = _call(builder, _BYTE_PAIRS, pairs, *operands)
+    ones = ir.Constant(pairs, [1] * (2 * _LANES))
+    return builder.add(total, _call(builder, _PAIR_SUMS, total.type, products, ones))
 
 
 _large_tile, _small_tile = _tile(_LARGE, quantised=False), _tile(_SMALL, quantised=False)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -164,3 +169,32 @@ def test_quantised_tokens_equal_the_twin(scale):
     back = (quantised.astype(np.float32) - 128) * scales[:, None]
     assert (np.abs(back - states) <= 0.501 * scales[:, None]).all()
     assert (quantised[3] == 128).all()
+
+
+PROCESSORS = {
+    "skylake-avx512": "avx512f avx512bw avx512vl avx512dq avx512cd avx2 fma avx",
+    "haswell": "avx2 fma avx",
+    "nehalem": "",
+}
+"""Vectors of 512 bits without VNNI, of 256 and of 128; and what Numba may use of them."""
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_maxima_equal_the_twin_on_other_processors(processor):
+    features = PROCESSORS[processor].split()
+    host = llvm.get_host_cpu_features()
+    if not all(host.get(feature) for feature in ["sse4.2", *features]):
+        pytest.skip(f"this processor cannot run code for {processor}")
+    chosen = ",".join(f"+{name}" for name in ["sse4.2", "ssse3", *features])
+    answer = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            f"{__file__}::test_maxima_equal_the_twin",
+        ],
+        env={**os.environ, "NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": chosen},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stdout[-2000:]
+    wanted = "1 passed" if features else "skipped"  # without AVX2 there are no 8-bit products
+    assert wanted in answer.stdout
