@@ -29,6 +29,21 @@ LARGEST_PRODUCT = 1e200
 """Above this a sum of weights or a score may overflow."""
 
 
+def finite_number(value: object) -> float | None:
+    """Python's or numpy's number as a finite float; ``None`` for anything else.
+
+    >>> finite_number(2), finite_number(10**400), finite_number("2")
+    (2.0, None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 @dataclass(frozen=True)
 class SparseVector:
     """A query given as weights instead of text.
@@ -59,12 +74,14 @@ class SparseVector:
             )
         if len(set(indices)) != len(indices):
             raise QueryError("'indices' must not repeat a dimension; add its values up.")
-        return cls({}, dict(zip(map(int, indices), map(float, values), strict=True)))
+        return cls({}, dict(zip(map(int, indices), values, strict=True)))
 
     def __post_init__(self) -> None:
         for key, value in [*self.weights.items(), *(self.indices or {}).items()]:
-            if not math.isfinite(value):
-                raise QueryError(f"the weight of {key!r} must be a finite number, got {value}.")
+            if finite_number(value) is None:
+                raise QueryError(
+                    f"the weight of {key!r:.80} must be a finite number, got {value!r:.80}."
+                )
 
 
 class QueryTerm(NamedTuple):

@@ -16,18 +16,21 @@ from numpy.typing import NDArray
 
 from indexer.format.manifest import read_manifest
 from kernels.cpu.search import EXACT, Approximation
-from retriever.arguments import check_arguments, check_rerank
+from retriever.arguments import (
+    check_count,
+    check_query,
+    check_rerank,
+    check_threads,
+    checked_options,
+)
 from retriever.description import IndexDescription, describe
 from retriever.errors import DocumentNotFoundError, QueryError
-from retriever.filters import document_mask
-from retriever.hits import described, doc_ids_of, plain_hits, shown_scores
-from retriever.query import IntegerQuery, SparseVector, integer_query
-from retriever.ranked import Ranking
-from retriever.ranking import count_documents, rank
-from retriever.reranking import QueryVector
-from retriever.results import Results, StoredDocument, Total
-from retriever.snapshot import Snapshot, open_snapshot
-from retriever.space import SpaceView
+from retriever.hits import doc_ids_of
+from retriever.query import SparseVector, integer_query
+from retriever.ranking import rank
+from retriever.results import Results, StoredDocument
+from retriever.searching import SearchOptions, live_rows, query_vector, search_snapshot
+from retriever.snapshot import open_snapshot
 
 
 class Searcher:
@@ -115,60 +118,25 @@ class Searcher:
                 fields.
         """
         started = time.perf_counter()
-        check_arguments(query, k, offset, min_score, threads)
-        k, offset = int(k), int(offset)  # numpy's would wrap around
         snapshot = self._snapshot
-        check_rerank(rerank, snapshot)
-        view = snapshot.space(space)
-        terms = integer_query(view.terms(query, part_weights))
-        alive = snapshot.alive if filter is None else _filtered(snapshot, filter)
-        wanted = offset + k if k and terms.terms else 0
-        vector = _query_vector(snapshot, query, rerank) if wanted else None
-        if vector is not None and snapshot.reranker is not None:
-            depth = max(wanted, snapshot.reranker.entry.depth)
-            found = rank(snapshot, view, terms, depth, alive, 0, approximation, threads)
-            ranked, _ = snapshot.reranker.rerank(found, vector, terms.factor)
-            gains = snapshot.reranker.gains(ranked, vector)
-            if min_score is not None:
-                high = shown_scores(view, terms, ranked) + gains >= min_score
-                ranked, gains = ranked.take(high), gains[high]
-            ranked = ranked.take(slice(wanted))
-        else:
-            if min_score is None:
-                ranked = rank(snapshot, view, terms, wanted, alive, 0, approximation, threads)
-            else:
-                ranked = _rank_from(
-                    min_score, snapshot, view, terms, wanted, alive, approximation, threads
-                )
-            gains = np.zeros(len(ranked))
-        shown, gains = ranked.take(slice(offset, None)), gains[offset : len(ranked)]
-        hits = plain_hits(snapshot, shown, shown_scores(view, terms, shown) + gains, offset)
-        if explain or highlight:
-            hits = [
-                described(
-                    snapshot,
-                    view,
-                    terms,
-                    hit,
-                    segment,
-                    row,
-                    vector if explain and gain else None,
-                    explain=explain,
-                    highlight=highlight,
-                )
-                for hit, segment, row, gain in zip(
-                    hits, shown.segments.tolist(), shown.rows.tolist(), gains.tolist(), strict=True
-                )
-            ]
-        if count_total and terms.terms:
-            total = Total(count_documents(snapshot, view, terms, alive), "eq")
-        else:
-            complete = not terms.terms or (
-                len(ranked) < wanted and min_score is None and approximation.is_exact
-            )
-            total = Total(len(ranked), "eq" if complete else "gte")
-        took = 1000 * (time.perf_counter() - started)
-        return Results(tuple(hits), total, took, approximation.is_exact)
+        check_query(query)
+        options = SearchOptions(
+            k=k,
+            space=space,
+            part_weights=part_weights,
+            filter=filter,
+            offset=offset,
+            min_score=min_score,
+            explain=explain,
+            highlight=highlight,
+            count_total=count_total,
+            rerank=rerank,
+            approximation=approximation,
+            threads=threads,
+        )
+        options = checked_options(options, snapshot)
+        alive = live_rows(snapshot, options.filter)
+        return search_snapshot(snapshot, query, options, alive, started)
 
     def rank(
         self,
@@ -195,14 +163,15 @@ class Searcher:
         Raises:
             QueryError: As for :meth:`search`.
         """
-        check_arguments(query, k, 0, None, 1)
+        check_query(query)
+        check_count("k", k)
         snapshot = self._snapshot
         check_rerank(rerank, snapshot)
         view = snapshot.space(space)
         terms = integer_query(view.terms(query, part_weights))
         wanted = int(k) if terms.terms else 0
         factor = terms.factor
-        vector = _query_vector(snapshot, query, rerank) if wanted else None
+        vector = query_vector(snapshot, query, rerank) if wanted else None
         if vector is not None and snapshot.reranker is not None:
             depth = max(wanted, snapshot.reranker.entry.depth)
             found = rank(snapshot, view, terms, depth, snapshot.alive)
@@ -222,6 +191,8 @@ class Searcher:
     ) -> list[Results]:
         """Results of many queries, in order; kernels of different threads run in parallel.
 
+        All see one generation of the index, and a filter is applied once.
+
         Args:
             queries: Texts or vectors.
             k: Most hits per query.
@@ -233,10 +204,20 @@ class Searcher:
         """
         if isinstance(queries, str):
             raise QueryError(f"search_batch takes a list of queries, got the text {queries!r:.80}.")
-        if threads <= 1 or len(queries) < 2:
-            return [self.search(query, k, **options) for query in queries]
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(lambda query: self.search(query, k, **options), queries))
+        check_threads(threads)
+        snapshot = self._snapshot
+        options_of_all = checked_options(SearchOptions(k=k, **options), snapshot)
+        alive = live_rows(snapshot, options_of_all.filter)
+
+        def answer(query: str | SparseVector) -> Results:
+            started = time.perf_counter()
+            check_query(query)
+            return search_snapshot(snapshot, query, options_of_all, alive, started)
+
+        if threads == 1 or len(queries) < 2:
+            return list(map(answer, queries))
+        with ThreadPoolExecutor(min(threads, len(queries))) as pool:
+            return list(pool.map(answer, queries))
 
     def document(self, doc_id: str) -> StoredDocument:
         """A stored document.
@@ -309,59 +290,3 @@ class Searcher:
 def open_index(path: str | Path, *, memory_map: bool = True) -> Searcher:
     """Opens an index; see :class:`Searcher`."""
     return Searcher(path, memory_map=memory_map)
-
-
-def _query_vector(
-    snapshot: Snapshot, query: str | SparseVector, weight: float | None
-) -> QueryVector | None:
-    """The query for ranking the first documents again; ``None`` if that is not to be."""
-    reranker = snapshot.reranker
-    if reranker is None or weight == 0 or not isinstance(query, str):
-        return None
-    return reranker.query_vector(query, reranker.entry.weight if weight is None else float(weight))
-
-
-def _rank_from(
-    min_score: float,
-    snapshot: Snapshot,
-    view: SpaceView,
-    query: IntegerQuery,
-    k: int,
-    alive: Sequence[NDArray[np.uint8]],
-    approximation: Approximation,
-    threads: int,
-) -> Ranking:
-    """The best ``k`` documents among those whose score as shown is at least ``min_score``."""
-    threshold = _threshold(min_score, query)
-    wanted = k
-    while True:
-        ranked = rank(snapshot, view, query, wanted, alive, threshold, approximation, threads)
-        high = shown_scores(view, query, ranked) >= min_score
-        # The threshold is a little low. Documents that it let in may have taken the place of others
-        # which come later in the order, but whose score as shown is high enough.
-        if len(ranked) < wanted or high.sum() >= k or approximation.is_budgeted:
-            return ranked.take(high).take(slice(k))
-        wanted *= 2
-
-
-def _threshold(min_score: float, query: IntegerQuery) -> int:
-    """An integer score below all that count, whatever the rounding."""
-    lowest = min(max(min_score * query.factor, 0.0), 2.0**62)
-    return max(0, int(lowest) - query.rounding)
-
-
-def _filtered(snapshot: Snapshot, condition: Mapping[str, Any]) -> list[NDArray[np.uint8]]:
-    """Per segment, which rows are neither deleted nor filtered out."""
-    alive = []
-    for number, segment in enumerate(snapshot.segments):
-        mask = document_mask(
-            condition,
-            segment.documents.columns,
-            snapshot.manifest.fields,
-            segment.entry.document_count,
-        )
-        rows = segment.expand(mask)
-        if len(snapshot.alive[number]):
-            rows = rows & snapshot.alive[number]
-        alive.append(np.ascontiguousarray(rows))
-    return alive

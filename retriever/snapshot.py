@@ -83,11 +83,6 @@ class Snapshot:
                 return number, doc_num
         return None
 
-    def ordinal(self, segment: int, row: int) -> int:
-        """Order of arrival of a passage's document."""
-        reader = self.segments[segment]
-        return int(reader.ordinals[reader.document_of(row)])
-
     @cached_property
     def size_bytes(self) -> int:
         """Bytes of all files."""

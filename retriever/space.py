@@ -21,7 +21,7 @@ from indexer.format.segment import Segment
 from kernels.cpu.lookup import score_rows
 from kernels.cpu.search import EXACT, Approximation, SearchWork, search_postings
 from retriever.errors import QueryError, UnknownPartError
-from retriever.query import IntegerQuery, QueryTerm, SparseVector
+from retriever.query import IntegerQuery, QueryTerm, SparseVector, finite_number
 
 CACHED_TERMS = 1 << 16
 
@@ -105,7 +105,7 @@ class SpacePartView:
             if self.tokenizer is not None:
                 key = self.tokenizer.id(token)
             if key is not None:
-                weights[key] = weight
+                weights[key] = float(weight)
         if query.indices is not None:
             if self.entry.encoder.vocabulary == "open":
                 raise QueryError(
@@ -113,7 +113,7 @@ class SpacePartView:
                     "tokens with weights, not as dimension numbers."
                 )
             for number, weight in query.indices.items():
-                weights[number] = weight
+                weights[number] = float(weight)
         result = []
         for key, weight in weights.items():
             dimensions = self._dimensions(key)
@@ -195,9 +195,10 @@ class SpaceView:
                     f"space {self.name!r} has no part {name!r}; it has "
                     f"{', '.join(map(repr, self.parts))}."
                 )
-            if not 0 <= weight < float("inf"):
+            number = finite_number(weight)
+            if number is None or number < 0:
                 raise QueryError(
-                    f"the weight of part {name!r} must be finite and >= 0, got {weight}."
+                    f"the weight of part {name!r} must be finite and >= 0, got {weight!r:.80}."
                 )
         if isinstance(query, SparseVector) and query.indices and len(self.parts) > 1:
             raise QueryError(
@@ -206,7 +207,7 @@ class SpaceView:
             )
         result = []
         for name, part in self.parts.items():
-            weight = (part_weights or {}).get(name, part.entry.weight)
+            weight = float((part_weights or {}).get(name, part.entry.weight))
             if weight > 0:
                 result += part.terms(query, weight)
         return result

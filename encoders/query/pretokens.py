@@ -19,7 +19,9 @@ _ASCII_PRETOKEN = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
 _UNUSUAL = re.compile(r"[^\t\n\r -~]")
 _WHITE_SPACE = re.compile(r"[ \t\r\n]")
 
-_MAX_CACHED = 1_000_000
+_MAX_CACHED = 1 << 18
+"""Some 50 MB of words, which a server keeps for as long as it runs."""
+
 _MAX_CACHED_LENGTH = 64
 
 

@@ -16,6 +16,10 @@ from encoders.query.term_counts import count_terms
 from encoders.query.word_break import is_joiners, word_spans, words
 
 _MAX_CACHED_WORDS = 1_000_000
+"""Of texts to index, for as long as that takes."""
+
+_MAX_QUERY_WORDS = 1 << 16
+"""Of queries, which a server keeps for as long as it runs."""
 
 _MAX_KEPT_WORD = 64
 """Length of a word that is kept for queries: what is longer is no word of a language."""
@@ -132,7 +136,7 @@ class WordAnalyzer:
         return lengths, numbers, table.terms
 
     def _current_terms(self) -> _Terms:
-        if len(self._terms) > _MAX_CACHED_WORDS:
+        if len(self._terms) > _MAX_QUERY_WORDS:
             self._terms = _Terms(self._term)  # others finish with the one they hold
         return self._terms
 

@@ -90,7 +90,8 @@ def test_wordpiece_is_that_of_bert() -> None:
 
 
 def test_threads_share_an_analyzer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(word_analyzer, "_MAX_CACHED_WORDS", 50)  # renew the table all the time
+    for limit in ("_MAX_CACHED_WORDS", "_MAX_QUERY_WORDS"):  # renew the tables all the time
+        monkeypatch.setattr(word_analyzer, limit, 50)
     words = [f"running{i}ly" for i in range(400)] + ["technologies", "cats", "the"] * 20
     texts = [" ".join(words[i : i + 7]) for i in range(len(words))]
     expected = [create_analyzer("english").tokens(text) for text in texts]

@@ -18,8 +18,9 @@ from kernels import reference
 from kernels.cpu.search import Approximation, search_postings
 from retriever import space
 from retriever.errors import FilterError, QueryError
-from retriever.query import MAX_TERMS, QueryTerm, integer_query
+from retriever.query import MAX_TERMS, QueryTerm, SparseVector, integer_query
 from retriever.searcher import Searcher, open_index
+from retriever.searching import live_rows
 
 WORDS = [
     "wheat",
@@ -287,6 +288,42 @@ def test_numbers_of_numpy_are_numbers(searchers):
     assert searchers["one"].rank("wheat rye", np.int8(20))[0] == [
         hit.doc_id for hit in searchers["one"].search("wheat rye", 20).hits
     ]
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), float("nan"), "2", True, None, 1j])
+def test_numbers_that_no_float_holds_are_refused(searchers, number):
+    searcher = searchers["one"]
+    part = next(iter(searcher.description().spaces["default"].parts)).name
+    if number is not None:
+        with pytest.raises(QueryError, match="min_score"):
+            searcher.search("wheat", min_score=number)
+    with pytest.raises(QueryError, match="weight of part"):
+        searcher.search("wheat", part_weights={part: number})
+    with pytest.raises(QueryError, match="weight of 'wheat'"):
+        SparseVector({"wheat": number})
+    assert searcher.search("wheat", min_score=np.float32(0)).hits
+
+
+def test_a_batch_applies_its_filter_once_and_sees_one_generation(searchers, monkeypatch):
+    searcher = searchers["several"]
+    single = [
+        searcher.search(word, 5, filter={"field": "even", "eq": True}).hits for word in WORDS[:4]
+    ]
+    asked = []
+
+    def spy(snapshot, condition):
+        asked.append(condition)
+        return live_rows(snapshot, condition)
+
+    monkeypatch.setattr("retriever.searcher.live_rows", spy)
+    for threads in (1, 3):
+        found = searcher.search_batch(
+            WORDS[:4], 5, threads=threads, filter={"field": "even", "eq": True}
+        )
+        assert [results.hits for results in found] == single
+    assert len(asked) == 2
+    with pytest.raises(QueryError, match="threads"):
+        searcher.search_batch(WORDS[:4], threads=100_000)
 
 
 def test_min_score_counts_as_shown_at_every_k(searchers):
