@@ -6,6 +6,7 @@ import importlib.util
 import os
 import platform
 import sys
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import distributions, packages_distributions, version
 from pathlib import Path
@@ -84,17 +85,18 @@ def _clashes() -> list[Finding]:
 
 
 def _kernel_cache() -> Finding:
-    import kernels.cpu
+    import kernels.cpu  # which chooses the folder
 
-    here = Path(kernels.cpu.__path__[0])
-    place = os.environ.get("NUMBA_CACHE_DIR")
-    if place is None and not os.access(here, os.W_OK):
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(kernels.cpu.__path__[0], "__pycache__"))
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return Finding(True, f"compiled kernels are cached in {folder}")
+    except OSError as error:
         return Finding(
-            True,
-            f"{here} is read-only: compiled kernels are cached in the user's cache directory "
-            "(set NUMBA_CACHE_DIR for another one)",
+            False,
+            f"compiled kernels cannot be cached in {folder} ({error.strerror}): every process "
+            "would compile them again; set NUMBA_CACHE_DIR to a folder that can be written",
         )
-    return Finding(True, f"compiled kernels are cached in {place or here / '__pycache__'}")
 
 
 def _shipped_model() -> Finding:

@@ -6,9 +6,12 @@ other: part ``p`` owns ``part_start[p]:part_start[p + 1]``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +30,7 @@ from kernels.cpu.inversion import (
     posting_offsets,
 )
 from kernels.cpu.layout import RARE, WindowedLayout
+from kernels.cpu.processors import usable_cpus
 
 WINDOW_BITS = 13
 """Windows of 8,192 rows: their 32-bit accumulators fill a first-level cache of 32 KiB."""
@@ -36,6 +40,16 @@ RARE_FACTOR = 8
 
 DENSE_FRACTION = 0.22
 """Above this share of the rows a column of bytes is faster than postings."""
+
+RANGES = 16
+"""Into so many ranges of dimensions an inversion is divided: each reads all rows once, and lists of
+one range per thread, of 5 bytes a posting, are all that it needs beside its result."""
+
+SMALLEST_RANGE = 1 << 20
+"""Postings below which a range is not worth a pass over the rows."""
+
+MOST_THREADS = 4
+"""Of an inversion: more would hold more lists at a time."""
 
 
 @dataclass(frozen=True)
@@ -166,36 +180,23 @@ def build_postings(parts: Sequence[ImpactRows], window_bits: int = WINDOW_BITS) 
     """
     row_count = len(parts[0].indptr) - 1
     dimension_count = sum(part.dimension_count for part in parts)
-    posting_count = sum(len(part.dimensions) for part in parts)
     begins = np.cumsum([0, *(part.dimension_count for part in parts)])
     windows = (row_count + (1 << window_bits) - 1) >> window_bits
     doc_freq = np.zeros(dimension_count, dtype=np.uint32)
     for begin, end, part in zip(begins, begins[1:], parts, strict=False):
         count_dimensions(part.dimensions, doc_freq[begin:end])
-    source_start = posting_offsets(doc_freq)
-    rows = np.empty(posting_count, dtype=np.uint32)
-    row_impacts = np.empty(posting_count, dtype=np.uint8)
-    for begin, end, part in zip(begins, begins[1:], parts, strict=False):
-        invert(
-            part.indptr,
-            part.dimensions,
-            part.impacts,
-            source_start[begin : end + 1],
-            rows,
-            row_impacts,
-        )
     directory = np.empty(dimension_count, dtype=np.int32)
     windowed, dense, kept = classify(
         doc_freq, windows, row_count, RARE_FACTOR, DENSE_FRACTION, directory
     )
-    rare = int(doc_freq[directory == RARE].sum())
+    rare_start = posting_offsets(np.where(directory == RARE, doc_freq, 0))
     head_start = head_offsets(doc_freq)
     result = Postings(
-        posting_start=np.empty(dimension_count + 1, dtype=np.int64),
+        posting_start=posting_offsets(np.where(directory <= -2, 0, doc_freq)),
         local_ids=np.empty(kept, dtype=np.uint16),
         impacts=np.empty(kept, dtype=np.uint8),
-        rare_windows=np.empty(rare, dtype=np.uint16),
-        rare_start=np.empty(dimension_count + 1, dtype=np.int64),
+        rare_windows=np.empty(int(rare_start[-1]), dtype=np.uint16),
+        rare_start=rare_start,
         directory=directory,
         window_start=np.zeros((windowed, windows + 1), dtype=np.uint32),
         window_max=np.zeros((windowed, windows), dtype=np.uint8),
@@ -209,39 +210,67 @@ def build_postings(parts: Sequence[ImpactRows], window_bits: int = WINDOW_BITS) 
         window_bits=window_bits,
         row_count=row_count,
     )
+    ranges = _dimension_ranges(doc_freq)
+    fill = partial(_fill, parts, posting_offsets(doc_freq), result)
+    with ThreadPoolExecutor(min(MOST_THREADS, usable_cpus(), len(ranges))) as pool:
+        deque(pool.map(fill, ranges), maxlen=0)
+    return result
+
+
+def _dimension_ranges(doc_freq: NDArray[np.uint32]) -> list[tuple[int, int]]:
+    """Consecutive dimensions with about as many postings each: first, and one after the last."""
+    ends = np.cumsum(doc_freq, dtype=np.int64)
+    share = max(SMALLEST_RANGE, -(-int(doc_freq.sum(dtype=np.int64)) // RANGES))
+    cuts = np.searchsorted(ends, np.arange(share, int(ends[-1]) if len(ends) else 0, share)) + 1
+    borders = np.unique(np.concatenate([[0], cuts, [len(doc_freq)]]))
+    return list(pairwise(borders.tolist())) or [(0, 0)]
+
+
+def _fill(
+    parts: Sequence[ImpactRows],
+    source_start: NDArray[np.int64],
+    result: Postings,
+    dimensions: tuple[int, int],
+) -> None:
+    """Inverts and lays out a range of dimensions."""
+    first, last = dimensions
+    starts = source_start[first : last + 1] - source_start[first]
+    rows = np.empty(int(starts[-1]), dtype=np.uint32)
+    impacts = np.empty(int(starts[-1]), dtype=np.uint8)
+    begin = 0
+    for part in parts:
+        low, high = max(first, begin), min(last, begin + part.dimension_count)
+        if low < high:
+            here = starts[low - first : high - first + 1]
+            invert(part.indptr, part.dimensions, part.impacts, low - begin, here, rows, impacts)
+        begin += part.dimension_count
     best_impacts(
-        source_start,
+        starts,
         rows,
-        row_impacts,
+        impacts,
         np.array(KTH_RANKS),
-        result.kth_impact,
-        result.head_start,
+        result.kth_impact[first:last],
+        result.head_start[first : last + 1],
         result.head_rows,
         result.head_impacts,
     )
     lay_out(
-        source_start,
+        starts,
         rows,
-        row_impacts,
-        directory,
-        window_bits,
-        *(getattr(result, name) for name in _LAY_OUT_ORDER),
+        impacts,
+        result.directory[first:last],
+        result.window_bits,
+        result.posting_start[first : last + 1],
+        result.local_ids,
+        result.impacts,
+        result.rare_windows,
+        result.rare_start[first : last + 1],
+        result.window_start,
+        result.window_max,
+        result.columns,
+        result.column_max,
+        result.max_impact[first:last],
     )
-    return result
-
-
-_LAY_OUT_ORDER = (
-    "posting_start",
-    "local_ids",
-    "impacts",
-    "rare_windows",
-    "rare_start",
-    "window_start",
-    "window_max",
-    "columns",
-    "column_max",
-    "max_impact",
-)
 
 
 def write_postings(directory: Path, space: str, postings: Postings) -> None:

@@ -1,0 +1,3 @@
+from kernels.cpu.compiled import keep_compiled
+
+keep_compiled()

@@ -39,25 +39,29 @@ def count_dimensions(dimensions, doc_freq):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def invert(indptr, dimensions, impacts, posting_start, rows, row_impacts):  # type: ignore[no-untyped-def]
-    """Stable counting sort of CSR entries by dimension.
+def invert(  # type: ignore[no-untyped-def]
+    indptr, dimensions, impacts, first_dimension, starts, rows, row_impacts
+):
+    """Stable counting sort of the CSR entries of some dimensions.
 
     Args:
         indptr: int64[n + 1] row offsets.
         dimensions: uint32[nnz].
         impacts: uint8[nnz].
-        posting_start: int64[V + 1] offsets of each dimension's postings.
-        rows: uint32[nnz], filled with row numbers, ascending within a dimension.
-        row_impacts: uint8[nnz], filled with the matching impacts.
+        first_dimension: The first of ``d`` consecutive dimensions; entries of others are skipped.
+        starts: int64[d + 1] offsets of each one's postings in ``rows``.
+        rows: uint32, filled with row numbers, ascending within a dimension.
+        row_impacts: uint8, as long, filled with the matching impacts.
     """
-    cursor = posting_start[:-1].copy()
+    cursor = starts[:-1].copy()
     for row in range(len(indptr) - 1):
         for i in range(indptr[row], indptr[row + 1]):
-            dimension = dimensions[i]
-            at = cursor[dimension]
-            rows[at] = row
-            row_impacts[at] = impacts[i]
-            cursor[dimension] = at + 1
+            number = np.int64(dimensions[i]) - first_dimension
+            if 0 <= number < len(cursor):
+                at = cursor[number]
+                rows[at] = row
+                row_impacts[at] = impacts[i]
+                cursor[number] = at + 1
 
 
 @njit(nogil=True, cache=True)
@@ -168,17 +172,20 @@ def lay_out(  # type: ignore[no-untyped-def]
 ):
     """Writes postings in their final form; see the module docstring.
 
+    The ``V`` dimensions may be some consecutive ones of a segment, and the arrays that count them
+    its slices: calls for different ones may run at the same time.
+
     Args:
         source_start: int64[V + 1] offsets into ``rows`` (output of :func:`invert`).
         rows: uint32[nnz] row numbers, ascending within a dimension.
         row_impacts: uint8[nnz].
         directory: int32[V] from :func:`classify`.
         window_bits: log2 of the window size.
-        posting_start: int64[V + 1], filled; dense dimensions get empty ranges.
+        posting_start: int64[V + 1] offsets of postings; dense dimensions have empty ranges.
         local_ids: uint16[P], filled with ``row % W``.
         impacts: uint8[P], filled.
         rare_windows: uint16[R], filled with ``row // W`` of rare postings.
-        rare_start: int64[V + 1], filled with offsets of rare dimensions in ``rare_windows``.
+        rare_start: int64[V + 1] offsets of rare dimensions in ``rare_windows``.
         window_start: uint32[windowed, windows + 1], filled, relative to ``posting_start``.
         window_max: uint8[windowed, windows], filled.
         columns: uint8[dense, windows * W], zeros on entry, filled.
@@ -186,12 +193,10 @@ def lay_out(  # type: ignore[no-untyped-def]
         max_impact: uint8[V], zeros on entry, filled.
     """
     mask = np.uint32((1 << window_bits) - 1)
-    at = 0
-    rare_at = 0
     windows = window_start.shape[1] - 1
     for dimension in range(len(directory)):
-        posting_start[dimension] = at
-        rare_start[dimension] = rare_at
+        at = posting_start[dimension]
+        rare_at = rare_start[dimension]
         first = source_start[dimension]
         last = source_start[dimension + 1]
         form = directory[dimension]
@@ -231,8 +236,6 @@ def lay_out(  # type: ignore[no-untyped-def]
                 window += 1
                 window_start[form, window] = last - first
         max_impact[dimension] = largest
-    posting_start[len(directory)] = at
-    rare_start[len(directory)] = rare_at
 
 
 def posting_offsets(doc_freq: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -8,8 +8,8 @@ is never written, and the maximum costs one instruction per vector.
 
 Numba cannot be told to hold a tile in registers, so the tile is written as LLVM instructions. They
 are portable vectors and fused multiply-adds, apart from 8-bit products, which x86 alone has here:
-by VNNI (``vpdpbusd``), or by ``vpmaddubsw`` of AVX2 and AVX-512BW. Each sum runs over the states' components in
-order: the maxima of a text are the same bits in any company.
+by VNNI (``vpdpbusd``), or by ``vpmaddubsw`` of AVX2 and AVX-512BW. Each sum runs over the states'
+components in order: the maxima of a text are the same bits in any company.
 """
 
 from __future__ import annotations
