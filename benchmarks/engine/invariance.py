@@ -7,16 +7,21 @@ Indexes real text, asks real questions, and hashes (ids, scores) of all answers 
 memory-mapped or not, compressed, and deletions marked in segments or dropped by a merge. All
 delete the same documents and filter by the same condition.
 
-The kernel chooses its way by the form of the terms' postings, so that each is forced by the
-constants of ``indexer.format.postings`` while an index is written (``FORMS``):
+The kernel chooses its way by the form of the terms' postings and by the windows, so that both are
+forced by constants while an index is written (``FORMS``). Windows of 512 rows give these small
+collections as many as a large one has, to leave out and to share among threads:
 
-* ``rare``: every list is rare, and queries of few postings are summed in a hash table;
+* ``mixed``: rare, windowed and dense terms, as the indexer chooses;
+* ``production``: the same in windows of the size that indexes have;
+* ``rare``: every list is rare: those of few postings are summed in a hash table, the others found
+  in their windows by binary search;
 * ``windows``: no list is, nor is there a column, and terms have their bounds per window;
 * ``columns``: what 2 % of the rows hold is a column of bytes, in which rows are looked up.
 
-Options of a search reach the rest (``PATHS``): ``pruned`` is the default, ``all postings`` (by
-``count_total``) switches bounds off, and ``best first`` visits windows by descending bound, under a
-budget that never ends.
+Options of a search reach the rest (``PATHS``): ``pruned`` is the default, ``deep`` asks for so
+many hits that they are kept in a buffer in place of a heap, and ``best first`` visits windows by
+descending bound, under a budget that never ends. ``every posting`` is no search: it adds up all
+stored impacts in numpy, so that answers that are all the same are right as well.
 
 What cannot differ by construction: scales and the average length, since every build sees the same
 documents and a merge keeps both (builds that see other documents have others, which is not what is
@@ -33,16 +38,21 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
+from numpy.typing import NDArray
 
+from benchmarks.engine.oracle import best
 from benchmarks.engine.texts import read_questions, read_texts, standard_questions
 from benchmarks.engine.winnow_index import PreparedRows
 from benchmarks.reporting import write_result
@@ -50,6 +60,7 @@ from encoders.base import Document, SparseRows
 from encoders.expression import PartExpression
 from encoders.query.analyzer import WordPieceAnalyzer
 from encoders.query.tokenizer import WordPieceTokenizer
+from indexer import sealing
 from indexer.builder import build_index, delete_documents
 from indexer.corpus.records import CorpusRecord
 from indexer.format import postings
@@ -57,33 +68,72 @@ from indexer.format.manifest import read_manifest
 from indexer.merge import merge_segments
 from indexer.settings import BuildSettings, Order
 from indexer.spaces import SpacePart, create_spaces
+from kernels.cpu.processors import usable_cpus
 from kernels.cpu.search import EXACT, Approximation
+from retriever.query import integer_query
 from retriever.searcher import Searcher, open_index
+from retriever.snapshot import open_snapshot
 
+FOLDER = "invariance"
 SEGMENTS = (1, 2, 5, 16)
-DELETE_EVERY = 7
-FORMS: Mapping[str, Mapping[str, float]] = {
-    "default": {},
-    "rare": {"RARE_FACTOR": 1 << 30, "DENSE_FRACTION": 2.0},
-    "windows": {"RARE_FACTOR": 0, "DENSE_FRACTION": 2.0},
-    "columns": {"RARE_FACTOR": 0, "DENSE_FRACTION": 0.02},
-}
-"""Constants of ``indexer.format.postings`` under which an index is written."""
+FEW_SEGMENTS = (1, 4)
+"""Of the layouts that differ in more than their number."""
 
-PATHS: Mapping[str, Mapping[str, Any]] = {
-    "pruned": {"approximation": EXACT},
-    "all postings": {"count_total": True},
-    "best first": {"approximation": Approximation(window_budget=1 << 40)},
+DELETE_EVERY = 7
+
+
+class Form(NamedTuple):
+    """Constants under which an index is written.
+
+    Attributes:
+        window_bits: log2 of the rows of a window.
+        rare_factor: A list of fewer postings per window is rare.
+        dense_fraction: A list of more than this share of the rows is a column.
+    """
+
+    window_bits: int = 9
+    rare_factor: int = postings.RARE_FACTOR
+    dense_fraction: float = postings.DENSE_FRACTION
+
+    @contextmanager
+    def patched(self) -> Iterator[None]:
+        """Makes the indexer write this form."""
+        build = partial(postings.build_postings, window_bits=self.window_bits)
+        rare, dense = self.rare_factor, self.dense_fraction
+        with (
+            patch.multiple(postings, RARE_FACTOR=rare, DENSE_FRACTION=dense),
+            patch.multiple(sealing, WINDOW_BITS=self.window_bits, build_postings=build),
+        ):
+            yield
+
+
+FORMS: Mapping[str, Form] = {
+    "mixed": Form(),
+    "production": Form(postings.WINDOW_BITS),
+    "rare": Form(rare_factor=1 << 30, dense_fraction=2.0),
+    "windows": Form(rare_factor=0, dense_fraction=2.0),
+    "columns": Form(rare_factor=0, dense_fraction=0.02),
 }
+
+EVERY_POSTING = "every posting"
+PATHS: Mapping[str, tuple[int, Approximation]] = {
+    "pruned": (0, EXACT),
+    "deep": (101, EXACT),
+    "best first": (0, Approximation(window_budget=1 << 40)),
+}
+"""Fewest hits to ask for, of which the first are taken, and limits."""
+
 WAYS = (
+    (EVERY_POSTING, 1, True),
     ("pruned", 1, True),
-    ("pruned", 2, True),
-    ("pruned", 1, False),
-    ("all postings", 1, True),
+    ("pruned", 2, False),
+    ("deep", 1, True),
     ("best first", 1, True),
-    ("best first", 2, False),
 )
 """Path, threads, and whether the index is memory-mapped."""
+
+Hits = list[tuple[str, float]]
+"""Ids and scores as shown, best first."""
 
 
 class CountedRows(PreparedRows):
@@ -106,13 +156,64 @@ class CountedRows(PreparedRows):
         return SparseRows(counts.indptr, numbers[counts.dimensions], counts.weights)
 
 
+class EveryPosting:
+    """Answers by brute force: all postings of a question's terms, added up in 64-bit integers.
+
+    For indexes whose documents are not split into passages.
+    """
+
+    def __init__(self, index: Path, space: str) -> None:
+        snapshot = open_snapshot(index)
+        self._view = snapshot.space(space)
+        self._ids = np.empty(snapshot.manifest.next_ordinal, dtype=object)
+        self._arrivals = []  # of the rows, per segment
+        for segment in snapshot.segments:
+            ordinals = segment.ordinals.astype(np.int64)
+            self._ids[ordinals] = segment.doc_ids.take(np.arange(len(ordinals)))
+            order = slice(None) if segment.row_arrival is None else segment.row_arrival
+            self._arrivals.append(ordinals[order])
+        self._lists: dict[tuple[int, ...], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+
+    def ask(self, question: str, k: int, alive: NDArray[np.bool_]) -> Hits:
+        """The best ``k`` of the documents that are ``alive``, by order of arrival."""
+        query = integer_query(self._view.terms(question))
+        scores = np.zeros(len(alive), dtype=np.int64)
+        shown = np.zeros(len(alive))
+        for term, weight, product in zip(query.terms, query.weights, query.products, strict=True):
+            arrivals, impacts = self._list(term.dimensions)
+            scores[arrivals] += weight * impacts
+            shown[arrivals] += product * impacts
+        scores[~alive] = 0
+        return [(self._ids[number], float(shown[number])) for number in best(scores, k).tolist()]
+
+    def _list(self, dimensions: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Arrivals and impacts of a term in all segments."""
+        if dimensions not in self._lists:
+            found = [
+                (arrivals[rows], impacts)
+                for arrivals, lists, dimension in zip(
+                    self._arrivals, self._view.postings, dimensions, strict=True
+                )
+                if dimension >= 0
+                for rows, impacts in [lists.postings(dimension)]
+            ]
+            none = np.zeros(0, dtype=np.int64)
+            arrivals, impacts = (np.concatenate([none, *part]) for part in zip(*found, strict=True))
+            self._lists[dimensions] = arrivals, impacts
+        return self._lists[dimensions]
+
+
 @dataclass(frozen=True)
 class Answer:
-    """The hash of all answers of one configuration; those of one ``group`` must be equal."""
+    """The hash of all answers of one configuration; those of one ``group`` must be equal.
+
+    ``windows`` is how many the largest segment has.
+    """
 
     space: str
     group: str
     segments: int
+    windows: int
     layout: str
     path: str
     threads: int
@@ -126,30 +227,32 @@ def build_layouts(
     spaces: Mapping[str, tuple[SpacePart, ...]],
     work: Path,
     counts: Sequence[int] = SEGMENTS,
+    few: Sequence[int] = FEW_SEGMENTS,
 ) -> dict[str, Path]:
-    """Indexes of the same documents in different layouts, by name; replaces ``work``.
+    """Indexes of the same documents in different layouts, by name.
 
     Args:
-        documents: With ``number`` in their metadata.
+        documents: With their position as ``number`` in their metadata.
         spaces: What to index them by.
-        work: Folder for the indexes.
+        work: Folder in which to replace the folder ``FOLDER`` of the indexes.
         counts: Numbers of segments, the most of which is built and the others merged from it.
+        few: The same for bisected segments, and for forms other than the mixed one.
     """
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    folder = work / FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     layouts: dict[str, Path] = {}
-    orders: tuple[Order, ...] = ("arrival", "bisected")
-    for order in orders:
-        layouts |= _forms_of(documents, spaces, work, counts, "default", order)
-    for form in ("rare", "windows", "columns"):
-        layouts |= _forms_of(documents, spaces, work, (1, max(counts)), form, "arrival")
+    layouts |= _layouts_of(documents, spaces, folder, counts, "mixed", "arrival")
+    layouts |= _layouts_of(documents, spaces, folder, few, "mixed", "bisected")
+    for form in ("production", "rare", "windows", "columns"):
+        layouts |= _layouts_of(documents, spaces, folder, few, form, "arrival")
     return layouts
 
 
-def _forms_of(
+def _layouts_of(
     documents: Sequence[Document],
     spaces: Mapping[str, tuple[SpacePart, ...]],
-    work: Path,
+    folder: Path,
     counts: Sequence[int],
     form: str,
     order: Order,
@@ -158,16 +261,15 @@ def _forms_of(
     doomed = [document.doc_id for document in documents[::DELETE_EVERY]]
     rows = -(-len(documents) // max(counts))
     settings = BuildSettings(split=False, segment_rows=rows, order=order)
-    original = work / f"{form}-{order}"
+    original = folder / f"{form}-{order}"
     layouts = {}
-    constants: dict[str, Any] = dict(FORMS[form])
-    with patch.multiple(postings, **constants) if constants else nullcontext():
+    with FORMS[form].patched():
         records = (CorpusRecord(document, "", None) for document in documents)
         build_index(records, original, spaces, settings=settings, fields={"number": "integer"})
-        for deleted in ("no", "marked", "dropped") if form == "default" else ("no", "marked"):
+        for deleted in ("no", "marked", "dropped") if form == "mixed" else ("no", "marked"):
             for segments in counts:
                 name = f"{form}, {order}, {segments}, {deleted}"
-                path = Path(shutil.copytree(original, work / name.replace(", ", "-")))
+                path = Path(shutil.copytree(original, folder / name.replace(", ", "-")))
                 if deleted == "dropped":
                     delete_documents(path, doomed)
                 merge_segments(path, segments=segments, compress=segments == 2)
@@ -188,19 +290,56 @@ def answers(layouts: Mapping[str, Path], questions: Sequence[str], k: int = 10) 
     """
     for name, path in layouts.items():
         manifest = read_manifest(path)
+        windows = max(-(-entry.row_count >> entry.window_bits) for entry in manifest.segments)
         deleted = "none deleted" if name.endswith("no") else "deleted"
-        half = {"field": "number", "lt": manifest.next_ordinal // 2}
+        half: dict[str, Any] = {"field": "number", "lt": manifest.next_ordinal // 2}
         searchers = {mapped: open_index(path, memory_map=mapped) for mapped in (True, False)}
         for space in manifest.spaces:
-            for condition in (None, half):
+            truth = EveryPosting(path, space)
+            for filtered, condition in (("no filter", None), ("filter", half)):
+                # The brute force is not told by the index what is deleted and filtered out.
+                alive = np.ones(manifest.next_ordinal, dtype=bool)
+                if deleted == "deleted":
+                    alive[::DELETE_EVERY] = False
+                if condition:
+                    alive[half["lt"] :] = False
                 for way, threads, mapped in WAYS:
-                    options = {**PATHS[way], "threads": threads, "filter": condition}
-                    hits, found = _hash(searchers[mapped], questions, k, space, options)
-                    group = f"{deleted}, {'filter' if condition else 'no filter'}"
-                    count = len(manifest.segments)
-                    yield Answer(space, group, count, name, way, threads, mapped, hits, found)
+                    options = {"space": space, "filter": condition, "threads": threads}
+                    found = (
+                        (truth.ask(question, k, alive) for question in questions)
+                        if way == EVERY_POSTING
+                        else _searched(searchers[mapped], questions, k, way, options)
+                    )
+                    group = f"{deleted}, {filtered}"
+                    where = space, group, len(manifest.segments), windows, name
+                    yield Answer(*where, way, threads, mapped, *_hash(found))
         for searcher in searchers.values():
             searcher.close()
+
+
+def _answers_of(layout: tuple[str, Path], questions: Sequence[str]) -> list[Answer]:
+    """Those of one layout, for a process of its own."""
+    return list(answers(dict([layout]), questions))
+
+
+def _searched(
+    searcher: Searcher, questions: Iterable[str], k: int, way: str, options: Mapping[str, Any]
+) -> Iterator[Hits]:
+    """The answers of an index to questions."""
+    fewest, limits = PATHS[way]
+    for question in questions:
+        results = searcher.search(question, max(k, fewest), approximation=limits, **options)
+        yield [(hit.doc_id, hit.score) for hit in results.hits[:k]]
+
+
+def _hash(found: Iterable[Hits]) -> tuple[int, str]:
+    """How many hits there are, and the hash of their ids and all bits of their scores."""
+    digest = hashlib.sha256()
+    count = 0
+    for hits in found:
+        count += len(hits)
+        digest.update(repr([(doc_id, score.hex()) for doc_id, score in hits]).encode())
+    return count, digest.hexdigest()[:16]
 
 
 def differing(found: Sequence[Answer]) -> list[str]:
@@ -211,24 +350,11 @@ def differing(found: Sequence[Answer]) -> list[str]:
     return [group for group, seen in hashes.items() if len(seen) > 1]
 
 
-def _hash(
-    searcher: Searcher, questions: Sequence[str], k: int, space: str, options: Mapping[str, Any]
-) -> tuple[int, str]:
-    digest = hashlib.sha256()
-    count = 0
-    for question in questions:
-        hits = searcher.search(question, k, space=space, **options).hits
-        count += len(hits)
-        # float.hex gives every bit of a score.
-        digest.update(repr([(hit.doc_id, hit.score.hex()) for hit in hits]).encode())
-    return count, digest.hexdigest()[:16]
-
-
 def main() -> None:
     """Prints the table; exits 1 where answers differ."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the collections")
-    parser.add_argument("--work", type=Path, required=True, help="folder for indexes, replaced")
+    parser.add_argument("--work", type=Path, required=True, help="where to put their folder")
     parser.add_argument("--encoder", default="english-bm25", help="what to index by")
     parser.add_argument("--vectors", type=Path, help="a data set of vectors of benchmarks.engine")
     parser.add_argument("--documents", type=int, default=32_768)
@@ -247,10 +373,14 @@ def main() -> None:
         for number, (_, text) in enumerate(islice(read_texts(options.data), count))
     ]
     questions = standard_questions(read_questions(options.data), options.questions)
+    layouts = build_layouts(documents, spaces, options.work)
+    ask = partial(_answers_of, questions=questions)
     found = []
-    for answer in answers(build_layouts(documents, spaces, options.work), questions):
-        found.append(answer)
-        print(*asdict(answer).values(), sep="\t", flush=True)
+    with ProcessPoolExecutor(usable_cpus(), get_context("spawn")) as pool:
+        for answered in pool.map(ask, layouts.items()):
+            found += answered
+            for answer in answered:
+                print(*asdict(answer).values(), sep="\t", flush=True)
     different = differing(found)
     content = {
         "documents": len(documents),

@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 
+from benchmarks.engine import invariance
 from benchmarks.engine.datasets import write_vectors
 from benchmarks.engine.invariance import (
     FORMS,
@@ -35,11 +36,19 @@ def test_answers_do_not_depend_on_the_layout(tmp_path, monkeypatch):
         Document(f"d{number}", text, "", {"number": number}) for number, text in enumerate(texts)
     ]
     monkeypatch.setattr(generation, "BATCH_DOCUMENTS", 32)
+    small = {name: form._replace(window_bits=6) for name, form in FORMS.items()}
+    small["production"] = FORMS["production"]
+    monkeypatch.setattr(invariance, "FORMS", small)
     spaces = create_spaces({"both": "plain-bm25 + 0.5*english-bm25"})
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "counts.json").write_text("of another benchmark")
     layouts = build_layouts(documents, spaces, tmp_path / "work", counts=(1, 16))
+    assert (tmp_path / "work" / "counts.json").exists()
     found = list(answers(layouts, [*questions, "w0 w1", "w0"]))
     assert differing(found) == []
-    assert {answer.segments for answer in found} == {1, 16}
+    assert {answer.segments for answer in found} == {1, 4, 16}
+    most = {name: max(a.windows for a in found if a.layout.startswith(name)) for name in FORMS}
+    assert most == {"mixed": 8, "production": 1, "rare": 8, "windows": 8, "columns": 8}
     assert {(answer.path, answer.threads, answer.memory_map) for answer in found} == set(WAYS)
     assert all(answer.hits for answer in found)
     # Deletions and filters change answers, or they would show nothing.
@@ -47,7 +56,8 @@ def test_answers_do_not_depend_on_the_layout(tmp_path, monkeypatch):
     assert len(set(groups.values())) == len(groups) == 4
     forms = {form: _forms(layouts[f"{form}, arrival, 1, no"]) for form in FORMS}
     assert forms == {
-        "default": {"rare", "windows", "column"},
+        "mixed": {"rare", "windows", "column"},
+        "production": {"rare", "windows", "column"},
         "rare": {"rare"},
         "windows": {"windows"},
         "columns": {"windows", "column"},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.reporting import provenance
+from benchmarks.reporting import commit, provenance
 
 
 def test_paths_of_one_machine_are_cut_to_their_last_name(
@@ -27,3 +28,28 @@ def test_the_command_names_the_whole_module() -> None:
     assert provenance()["command"].startswith(
         f"python -m {specification.name.removesuffix('.__main__')} "
     )
+
+
+def test_the_commit_says_whether_files_differ_from_it(tmp_path: Path) -> None:
+    assert commit(tmp_path) is None
+
+    def git(*arguments: str) -> str:
+        settings = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        command = ["git", "-C", str(tmp_path), *settings, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init")
+    assert commit(tmp_path) is None
+    (tmp_path / "code.py").write_text("one")
+    git("add", "code.py")
+    git("commit", "--no-gpg-sign", "-m", "One")
+    name = git("rev-parse", "--short", "HEAD")
+    results = tmp_path / "benchmarks" / "results"
+    results.mkdir(parents=True)
+    (results / "memory.json").write_text("{}")
+    assert commit(tmp_path) == name
+    (tmp_path / "code.py").write_text("two")
+    assert commit(tmp_path) == f"{name}+changes"
+    inside = tmp_path / "archive"
+    inside.mkdir()
+    assert commit(inside) is None

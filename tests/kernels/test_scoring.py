@@ -27,9 +27,11 @@ from kernels.cpu.search import (
 )
 
 
-def random_rows(rng: np.random.Generator, rows: int, vocabulary: int, top: int) -> ImpactRows:
+def random_rows(
+    rng: np.random.Generator, rows: int, vocabulary: int, top: int, exponent: int = 3
+) -> ImpactRows:
     """Rows whose dimensions range from ubiquitous to rare."""
-    density = rng.random(vocabulary) ** 3
+    density = rng.random(vocabulary) ** exponent
     present = rng.random((rows, vocabulary)) < density
     indptr = np.concatenate([[0], np.cumsum(present.sum(axis=1))]).astype(np.int64)
     dimensions = np.nonzero(present)[1].astype(np.uint32)
@@ -100,6 +102,37 @@ def test_equals_brute_force(
         patch.setattr(inversion, "HEAD_MIN", 1)
         postings = build_postings([data], window_bits)
     query = {int(d): int(rng.integers(1, most + 1)) for d in rng.choice(40, terms, replace=False)}
+    check_brute_force(rng, data, postings, query, k, threshold, live, reordered, threads)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    rows=st.integers(20_000, 40_000),
+    top=st.sampled_from([2, 255]),
+    k=st.sampled_from([1, 10, 101, 1000]),
+    terms=st.integers(1, 12),
+    most=st.sampled_from([1, 10_000]),
+    threshold=st.sampled_from([0, 1000]),
+    live=st.sampled_from([None, 0.02, 0.9]),
+    reordered=st.booleans(),
+    threads=st.sampled_from([1, 2]),
+)
+def test_equals_brute_force_in_windows_of_an_index(
+    seed, rows, top, k, terms, most, threshold, live, reordered, threads
+):
+    """Several windows of the size and with the forms that indexes have, and rare terms."""
+    rng = np.random.default_rng(seed)
+    data = random_rows(rng, rows, 30, top, exponent=9)
+    postings = build_postings([data])
+    assert postings.window_bits == 13
+    query = {int(d): int(rng.integers(1, most + 1)) for d in rng.choice(30, terms, replace=False)}
+    check_brute_force(rng, data, postings, query, k, threshold, live, reordered, threads)
+
+
+def check_brute_force(rng, data, postings, query, k, threshold, live, reordered, threads):
+    """One query, among the share ``live`` of the rows, which arrived in another order or not."""
+    rows = postings.row_count
     alive = None if live is None else (rng.random(rows) < live).astype(np.uint8)
     options = {"threads": threads}
     scores = reference.score_rows(data.indptr, data.dimensions, data.impacts, query)
