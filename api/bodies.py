@@ -11,8 +11,8 @@ import pydantic_core
 from flask import Flask, Response, request
 from pydantic import BaseModel, ValidationError
 
+from api.deadlines import DISCARD_SECONDS, RECEIVE_SECONDS, receiving
 from api.problems import Problem, invalid_field, invalid_fields
-from api.receiving import DISCARD_SECONDS, RECEIVE_SECONDS, receiving
 from api.settings import ServeSettings
 
 Model = TypeVar("Model", bound=BaseModel)

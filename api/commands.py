@@ -61,6 +61,18 @@ Examples:
     help="Requests that may wait for a thread; more are answered 429.",
 )
 @click.option(
+    "--queue-seconds",
+    default=10,
+    show_default=True,
+    type=click.IntRange(0, 3600),
+    help="Longest wait for a thread; after that the answer is 429.",
+)
+@click.option(
+    "--max-postings",
+    type=click.IntRange(1, 2**40),
+    help="Posting budget of searches that give none, or a larger one.  [default: no limit]",
+)
+@click.option(
     "--max-top-k",
     default=1000,
     show_default=True,
@@ -75,11 +87,25 @@ Examples:
     help="Most queries of a batch.",
 )
 @click.option(
+    "--batch-seconds",
+    default=60,
+    show_default=True,
+    type=click.IntRange(1, 3600),
+    help="Longest time for a batch; after that the answer is 422.",
+)
+@click.option(
     "--max-body",
     default=32,
     show_default=True,
     type=click.IntRange(1, 1024),
     help="Largest request body, in MiB.",
+)
+@click.option(
+    "--max-answer",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="Largest answer to a search or a batch, in MiB.",
 )
 @click.option("--access-log", is_flag=True, help="Write a JSON line per request to stdout.")
 def serve(
@@ -90,9 +116,13 @@ def serve(
     insecure: bool,
     threads: int | None,
     queue: int,
+    queue_seconds: int,
+    max_postings: int | None,
     max_top_k: int,
     max_batch: int,
+    batch_seconds: int,
     max_body: int,
+    max_answer: int,
     access_log: bool,
 ) -> NoReturn:
     """Serves indexes over HTTP; see the help text above."""
@@ -126,10 +156,14 @@ def serve(
         api_keys=keys,
         threads=threads or usable_cpus(),
         queue=queue,
+        queue_seconds=queue_seconds,
+        max_postings=max_postings,
         max_top_k=max_top_k,
         max_window=max(10_000, max_top_k),
         max_batch_queries=max_batch,
+        batch_seconds=batch_seconds,
         max_body_bytes=max_body * MIB,
+        max_answer_bytes=max_answer * MIB,
         access_log=access_log,
     )
     run_server(paths, listener, settings)

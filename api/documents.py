@@ -23,11 +23,12 @@ class DocumentIdConverter(BaseConverter):
 def get_document(index: str, doc_id: str) -> Response:
     """Returns a stored document."""
     served = current_service().index(index)
-    document, generation = served.read(lambda searcher: searcher.document(doc_id))
+    searcher = served.pinned()
+    document = searcher.document(doc_id)
     return DocumentAnswer(
         doc_id=document.doc_id,
         title=document.title,
         text=document.text,
         metadata={name: field_value(value) for name, value in document.metadata.items()},
-        index=IndexReference(name=served.name, generation=generation),
+        index=IndexReference(name=served.name, generation=searcher.generation),
     ).to_response()

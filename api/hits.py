@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from api.problems import invalid_field
 from api.responses import (
     FieldValue,
     Passage,
-    QueryAnswer,
     RankedDocument,
     SnippetText,
     TermWeight,
-    TotalCount,
 )
 from api.searcher import SearcherLike
-from api.served import ServedIndex
 from encoders.base import MetadataValue
+from retriever.errors import DocumentNotFoundError
 from retriever.results import Hit, Results, StoredDocument
 
 PASSAGE_CHARS = 300
@@ -24,7 +22,7 @@ DEFAULT_FIELDS = ("title", "passage")
 OWN_FIELDS = ("title", "text", "passage")
 
 
-def check_fields(fields: Sequence[str] | None, index: ServedIndex) -> list[str]:
+def check_fields(fields: Sequence[str] | None, searcher: SearcherLike) -> list[str]:
     """The fields to return, ``*`` expanded.
 
     Raises:
@@ -32,7 +30,7 @@ def check_fields(fields: Sequence[str] | None, index: ServedIndex) -> list[str]:
     """
     if fields is None:
         return list(DEFAULT_FIELDS)
-    known = [*OWN_FIELDS, *index.description().fields]
+    known = [*OWN_FIELDS, *searcher.description().fields]
     for name in fields:
         if name != "*" and name not in known:
             detail = f"the index has no field {name[:100]!r}; it has {', '.join(known)[:1000]}"
@@ -40,20 +38,16 @@ def check_fields(fields: Sequence[str] | None, index: ServedIndex) -> list[str]:
     return known if "*" in fields else list(dict.fromkeys(fields))
 
 
-def query_answer(results: Results, searcher: SearcherLike, fields: Sequence[str]) -> QueryAnswer:
-    """The answer to one query; documents are fetched only if a field of theirs is asked for."""
-    documents: Sequence[StoredDocument | None] = [None] * len(results.hits)
-    if fields and results.hits:
-        documents = searcher.documents([hit.doc_id for hit in results.hits])
-    return QueryAnswer(
-        took_ms=round(results.took_ms, 3),
-        exact=results.exact,
-        total=TotalCount(value=results.total.value, relation=results.total.relation),
-        hits=[
-            _ranked_document(hit, document, fields)
-            for hit, document in zip(results.hits, documents, strict=True)
-        ],
-    )
+def ranked_documents(
+    results: Results, searcher: SearcherLike, fields: Sequence[str]
+) -> Iterator[RankedDocument]:
+    """The hits of an answer, one at a time.
+
+    A document is read only when its turn comes, and only if a field of it is asked for: the texts
+    of all hits together may be larger than the answer is allowed to be.
+    """
+    for hit in results.hits:
+        yield _ranked_document(hit, _document_of(hit, searcher) if fields else None, fields)
 
 
 def field_value(value: MetadataValue) -> FieldValue:
@@ -73,6 +67,14 @@ def shorten(text: str, limit: int = PASSAGE_CHARS) -> str:
     cut = text[: limit + 1]
     head = cut.rsplit(maxsplit=1)[0] if any(map(str.isspace, cut)) else cut[:limit]
     return head[:limit].rstrip() + "…"
+
+
+def _document_of(hit: Hit, searcher: SearcherLike) -> StoredDocument:
+    try:
+        return searcher.document(hit.doc_id)
+    except DocumentNotFoundError as error:
+        # A document that the client asked for may be unknown; that of a hit may not.
+        raise RuntimeError("the index has no document for one of its hits") from error
 
 
 def _ranked_document(

@@ -35,7 +35,7 @@ def describe_index(index: str) -> Response:
 
 def information(served: ServedIndex) -> IndexInformation:
     """What clients may know of an index: nothing of where files lie on the server's disk."""
-    described = served.description()
+    described = served.searcher.description()
     return IndexInformation(
         name=served.name,
         generation=described.generation,

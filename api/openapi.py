@@ -29,7 +29,13 @@ blueprint = Blueprint("openapi", __name__)
 
 REFERENCE = "#/components/schemas/{model}"
 
-SEARCH_PROBLEMS = ("bad_request", "unknown_index", "invalid_request", "too_busy")
+SEARCH_PROBLEMS = (
+    "bad_request",
+    "unknown_index",
+    "invalid_request",
+    "answer_too_large",
+    "too_busy",
+)
 BODY_PROBLEMS = (
     "invalid_json",
     "request_timeout",
@@ -93,6 +99,10 @@ def _schemas(settings: ServeSettings) -> dict[str, Any]:
     for request in (schemas["SearchRequest"]["properties"], schemas["BatchRequest"]["properties"]):
         request["top_k"]["maximum"] = settings.max_top_k
         request["offset"]["maximum"] = settings.max_window
+        if settings.max_postings is not None:
+            request["posting_budget"]["description"] += (
+                f" On this server {settings.max_postings:,}, for 0 and for more than that."
+            )
     query = schemas["SearchRequest"]["properties"]["query"]
     query["anyOf"][0]["maxLength"] = settings.max_query_chars
     queries = schemas["BatchRequest"]["properties"]["queries"]
@@ -134,6 +144,7 @@ def _paths(schemas: dict[str, Any]) -> dict[str, Any]:
                 "BatchAnswer",
                 *SEARCH_PROBLEMS,
                 *BODY_PROBLEMS,
+                "batch_too_slow",
                 parameters=[index],
                 body="BatchRequest",
             )

@@ -41,6 +41,8 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unknown_space": (422, "No such space"),
     "unknown_part": (422, "No such part"),
     "no_vectors": (422, "No static vectors"),
+    "answer_too_large": (422, "Answer too large"),
+    "batch_too_slow": (422, "Batch took too long"),
     "too_busy": (429, "Too many searches at once"),
     "headers_too_large": (431, "Headers too large"),
     "internal_error": (500, "Server error"),

@@ -16,9 +16,13 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    def to_json(self) -> bytes:
+        """JSON; numbers that it cannot hold become null."""
+        return self.model_dump_json(exclude_unset=True).encode()
+
     def to_response(self) -> Response:
-        """The HTTP response; numbers that JSON cannot hold become null."""
-        return Response(self.model_dump_json(exclude_unset=True), content_type="application/json")
+        """The HTTP response."""
+        return Response(self.to_json(), content_type="application/json")
 
 
 class IndexReference(Answer):

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from api.settings import ServeSettings
+from api.settings import MAX_POSTING_BUDGET, ServeSettings
 from api.vectors import MAX_WEIGHT, VECTOR_SCHEMA, parse_vector
 from encoders.static_config import MAX_RERANK_WEIGHT
 from kernels.cpu.search import Approximation
@@ -95,7 +95,8 @@ class SearchOptions(BaseModel):
     posting_budget: int = Field(
         0,
         ge=0,
-        le=2**40,
+        le=MAX_POSTING_BUDGET,
+        validate_default=True,
         description="Stop scoring after about this many postings, most promising passages first: "
         "a bound on the time of a query, whose answer is no longer exact. 0: exact.",
     )
@@ -112,6 +113,13 @@ class SearchOptions(BaseModel):
         end = offset + info.data.get("top_k", 0)
         _at_most(end, _settings(info).max_window, "offset + top_k must be at most {limit}")
         return offset
+
+    @field_validator("posting_budget")
+    @classmethod
+    def _budget_within_limit(cls, budget: int, info: ValidationInfo) -> int:
+        # Not refused: a client that asks for an exact search is told that it did not get one.
+        limit = _settings(info).max_postings
+        return budget if limit is None else min(budget or limit, limit)
 
     def search_arguments(self) -> dict[str, Any]:
         """Keyword arguments of ``Searcher.search`` and ``search_batch``."""

@@ -48,9 +48,6 @@ class SearcherLike(Protocol):
     def document(self, doc_id: str) -> StoredDocument:
         """A stored document."""
 
-    def documents(self, doc_ids: Sequence[str]) -> list[StoredDocument]:
-        """Stored documents, in the order of their ids."""
-
     def description(self) -> Any:
         """What the index holds: an ``IndexDescription``."""
 

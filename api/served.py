@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from flask import current_app
 
@@ -22,8 +21,6 @@ from retriever.searcher import open_index
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 
 class ServedIndex:
     """One searcher under the name by which clients know it."""
@@ -34,7 +31,6 @@ class ServedIndex:
         self._refresh_seconds = refresh_seconds
         self._looked_at = time.monotonic()
         self._refreshing = threading.Lock()
-        self._described: tuple[int, Any] | None = None
 
     def refresh(self) -> None:
         """Looks for a new generation unless somebody did so a moment ago.
@@ -55,23 +51,9 @@ class ServedIndex:
             self._looked_at = time.monotonic()
             self._refreshing.release()
 
-    def description(self) -> Any:
-        """Description of the current generation, made once for each."""
-        generation = self.searcher.generation
-        described = self._described
-        if described is None or described[0] != generation:
-            described = (generation, self.searcher.description())
-            self._described = described
-        return described[1]
-
-    def read(self, read: Callable[[SearcherLike], T]) -> tuple[T, int]:
-        """Calls ``read`` within one generation, whatever is refreshed meanwhile.
-
-        Returns:
-            What ``read`` returned, and the generation that it saw from start to end.
-        """
-        pinned = self.searcher.pinned()
-        return read(pinned), pinned.generation
+    def pinned(self) -> SearcherLike:
+        """A searcher of what is served now, for one request, whatever is refreshed meanwhile."""
+        return self.searcher.pinned()
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,21 +20,30 @@ from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
 from api.app import create_app
+from api.bodies import CHUNK_BYTES
+from api.deadlines import (
+    ANSWER_SECONDS,
+    DISCARD_SECONDS,
+    RECEIVE_SECONDS,
+    answering,
+    receiving,
+)
 from api.listener import url_of
 from api.logs import configure_logging
 from api.problems import CONTENT_TYPE, problem_document
-from api.receiving import RECEIVE_SECONDS, receiving
 from api.settings import ServeSettings
 from api.warmup import WarmUp
 
 SPARE_THREADS = 32
 """Threads beyond running and waiting searches: for health checks, and for requests that are slow
-to arrive (``api.receiving`` says how slow they may be)."""
+to arrive or answers that are slow to be read (``api.deadlines`` says how slow they may be)."""
 
 GRACE_SECONDS = 10
 """How long a stopping server lets its requests finish."""
 
 KEEPALIVE_SECONDS = 5
+
+logger = logging.getLogger(__name__)
 
 _PROBLEM_OF_ERROR: tuple[tuple[type[Exception], str, str], ...] = (
     (errors.LimitRequestLine, "uri_too_long", "The URL is too long; send the search as POST."),
@@ -41,7 +53,24 @@ _PROBLEM_OF_ERROR: tuple[tuple[type[Exception], str, str], ...] = (
 
 
 class SearchWorker(ThreadWorker):
-    """A thread worker whose protocol errors are problem documents too."""
+    """A thread worker that no client holds up, and whose protocol errors are problem documents."""
+
+    wsgi: Any
+
+    def load_wsgi(self) -> None:
+        """Loads the application; clients have a limited time to read what it answers."""
+        super().load_wsgi()
+        application = self.wsgi
+
+        def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            client = environ["gunicorn.socket"]
+            answering.end(client)  # however long the answer takes, that is not the client's fault
+            try:
+                return application(environ, start_response)
+            finally:
+                answering.begin(client, ANSWER_SECONDS)
+
+        self.wsgi = answer
 
     def init_signals(self) -> None:
         """Leaves Ctrl-C to the parent process, which then ends this one with its requests done."""
@@ -49,12 +78,19 @@ class SearchWorker(ThreadWorker):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def handle(self, conn: Any) -> Any:
-        """Reads a request and answers it; its client has a limited time to send it."""
+        """Reads a request and answers it; its client has a limited time for its part in both."""
         receiving.begin(conn.sock, RECEIVE_SECONDS)
+        # "100 Continue" is sent before the application is called, and can wait for the client too.
+        answering.begin(conn.sock, ANSWER_SECONDS)
         try:
-            return super().handle(conn)
+            kept = super().handle(conn)
         finally:
             receiving.end(conn.sock)
+            if not answering.end(conn.sock):
+                logger.info("%s did not read its answer in time", conn.client)
+        if not kept:
+            _await_end(conn.sock)
+        return kept
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answers a request that did not get as far as the application."""
@@ -159,6 +195,22 @@ def announcement(url: str, names: Sequence[str], settings: ServeSettings) -> str
         f"Try: curl {header}'{url}/v1/indexes/{names[0]}/search?query=your+question&top_k=3'\n"
         "Stop with Ctrl-C."
     )
+
+
+def _await_end(client: socket.socket) -> None:
+    """Tells the client that its connection has ended, and waits a moment for it to do likewise.
+
+    Closing a connection while the client still sends would reset it, and the answer with it.
+    gunicorn waits likewise, but in the thread that accepts connections, which would serve nobody
+    meanwhile: it finds nothing left to wait for.
+    """
+    receiving.begin(client, DISCARD_SECONDS)
+    deadline = time.monotonic() + DISCARD_SECONDS  # of clients that never stop sending
+    with contextlib.suppress(OSError):  # it is closed already
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(CHUNK_BYTES) and time.monotonic() < deadline:
+            pass
+    receiving.end(client)
 
 
 def _raw_problem(code: str, detail: str) -> bytes:

@@ -59,7 +59,7 @@ class MemorySearcher:
         self.generation = 1
         self.refreshes = 0
         self.before_search: Callable[[], None] = lambda: None
-        self.before_documents: Callable[[], None] = lambda: None
+        self.before_document: Callable[[], None] = lambda: None
 
     def search(
         self,
@@ -128,6 +128,7 @@ class MemorySearcher:
         return [self.search(query, k, **options) for query in queries]
 
     def document(self, doc_id: str) -> StoredDocument:
+        self.before_document()
         if doc_id not in self.stored:
             raise DocumentNotFoundError(f"/secret/place holds no {doc_id}")
         return self.stored[doc_id]
@@ -136,10 +137,6 @@ class MemorySearcher:
         pinned = copy.copy(self)
         pinned.stored = dict(self.stored)
         return pinned
-
-    def documents(self, doc_ids: Sequence[str]) -> list[StoredDocument]:
-        self.before_documents()
-        return [self.document(doc_id) for doc_id in doc_ids]
 
     def description(self) -> Any:
         part = SimpleNamespace(

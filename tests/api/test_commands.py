@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from api.commands import serve
+from api.settings import ServeSettings
 from indexer.cli import cli
 
 
@@ -80,3 +83,44 @@ def test_help_names_every_option():
     assert result.exit_code == 0
     for option in ("--host", "--port", "--threads", "--api-key-file", "--insecure", "--max-top-k"):
         assert option in result.stdout
+
+
+def test_the_page_for_operators_names_every_option_and_its_default():
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(--[\w-]+)`[^|]*\| ([^|]+?) \|", page, re.MULTILINE))
+    for option in serve.params[1:]:
+        (name,) = option.opts
+        assert f"`{name}" in page
+        if type(option.default) is int and name != "--port":
+            assert rows[name] == f"{option.default:,}"
+
+
+def test_options_become_settings(index, monkeypatch):
+    monkeypatch.delenv("WINNOW_API_KEYS", raising=False)
+    served = []
+
+    def run_server(paths, listener, settings):
+        listener.close()
+        served.append(settings)
+
+    monkeypatch.setattr("api.server.run_server", run_server)
+    given = "--threads 3 --queue 5 --queue-seconds 7 --max-postings 11 --max-top-k 13"
+    more = "--max-batch 17 --batch-seconds 19 --max-body 23 --max-answer 29 --access-log"
+    for options in ([], [*given.split(), *more.split()]):
+        result = CliRunner().invoke(cli, ["serve", str(index), *options, "--port", "0"])
+        assert result.exit_code == 0, result.output
+    assert served == [
+        ServeSettings(),
+        ServeSettings(
+            threads=3,
+            queue=5,
+            queue_seconds=7,
+            max_postings=11,
+            max_top_k=13,
+            max_batch_queries=17,
+            batch_seconds=19,
+            max_body_bytes=23 << 20,
+            max_answer_bytes=29 << 20,
+            access_log=True,
+        ),
+    ]

@@ -9,6 +9,8 @@ import pytest
 from api.app import create_app
 from api.names import IndexNameError, named_paths
 from api.settings import ServeSettings
+from encoders.base import Document
+from indexer.builder import build
 
 
 def test_the_list_describes_each_index(client):
@@ -66,6 +68,41 @@ def test_a_new_generation_is_described_anew(client, searcher):
     assert client.get("/v1/indexes/fruit").json["generation"] == 1
     searcher.generation = 2
     assert client.get("/v1/indexes/fruit").json["generation"] == 2
+
+
+@pytest.mark.parametrize("switch", ["link", "move"])
+def test_another_index_of_the_same_generation_is_described_anew(tmp_path, switch):
+    """Fields are checked against the index that is searched, not against the one before it."""
+    old = Document("old", "an apple", "", {"year": 2020})
+    new = [Document(f"new-{n}", "an apple", "", {"colour": "red"}) for n in range(2)]
+    build([old], tmp_path / "old", "plain-bm25")
+    build(new, tmp_path / "new", "plain-bm25")
+    path = tmp_path / "served.winnow"
+
+    def serve(name: str) -> None:
+        if switch == "link":
+            link = tmp_path / "link"
+            link.symlink_to(tmp_path / name)
+            link.replace(path)
+        else:
+            if path.exists():
+                path.rename(tmp_path / "away")
+            (tmp_path / name).rename(path)
+
+    def search(field: str) -> tuple[int, list[str]]:
+        response = client.get(f"/v1/indexes/fruit/search?query=apple&fields={field}")
+        return response.status_code, [hit["doc_id"] for hit in response.json.get("hits", [])]
+
+    serve("old")
+    with create_app({"fruit": path}, ServeSettings(refresh_seconds=0)).test_client() as client:
+        assert client.get("/v1/indexes/fruit").json["document_count"] == 1
+        assert search("year") == (200, ["old"])
+        serve("new")
+        assert search("colour") == (200, ["new-0", "new-1"])
+        assert search("year") == (422, [])
+        described = client.get("/v1/indexes/fruit").json
+        assert (described["generation"], described["document_count"]) == (1, 2)
+        assert set(described["fields"]) == {"colour"}
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a b", "-a", ".a", "x" * 65, "é"])

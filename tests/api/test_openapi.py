@@ -76,6 +76,24 @@ def test_the_limits_of_the_server_are_stated(make_app):
     assert request["properties"]["query"]["anyOf"][0]["maxLength"] == 99
 
 
+def test_the_posting_budget_of_the_server_is_stated(make_app, document):
+    def description(document) -> str:
+        request = document["components"]["schemas"]["BatchRequest"]
+        return request["properties"]["posting_budget"]["description"]
+
+    limited = make_app(max_postings=1_234_567).test_client().get("/openapi.json").json
+    assert "1,234,567" in description(limited)
+    assert description(limited).startswith(description(document))
+
+
+def test_the_problems_of_large_and_slow_answers_are_stated(document):
+    search = document["paths"]["/v1/indexes/{index}/search"]
+    batch = document["paths"]["/v1/indexes/{index}/search/batch"]
+    for operation in (search["get"], search["post"], batch["post"]):
+        assert "Answer too large" in operation["responses"]["422"]["description"]
+    assert "Batch took too long" in batch["post"]["responses"]["422"]["description"]
+
+
 def test_keys_are_stated_where_they_are_needed(make_app, document):
     assert "securitySchemes" not in document["components"]
     guarded = make_app(api_keys=ApiKeys(["k"])).test_client().get("/openapi.json").json

@@ -73,7 +73,7 @@ def test_no_fields_gives_ids_and_scores_without_reading_documents(client, search
     def fail():
         raise AssertionError("no document was asked for")
 
-    searcher.before_documents = fail
+    searcher.before_document = fail
     response = client.post(SEARCH, json={"query": "apple", "fields": []})
     assert response.status_code == 200
     assert response.json["hits"][0]["fields"] == {}
@@ -158,7 +158,7 @@ def test_an_answer_comes_from_one_generation(client, searcher):
         searcher.stored.pop("d1", None)
         searcher.generation = 2
 
-    searcher.before_documents = move
+    searcher.before_document = move
     for generation in (1, 2):
         answer = client.post(SEARCH, json={"query": "apple"}).json
         assert answer["index"]["generation"] == generation
@@ -177,6 +177,44 @@ def test_an_answer_says_whether_it_is_exact(client):
     refused = client.post(SEARCH, json={"query": "apple", "posting_budget": -1})
     assert refused.status_code == 422
     assert "posting_budget" in refused.text
+
+
+def test_the_server_limits_the_postings_of_a_search(make_app, searcher):
+    budgets = []
+    search = searcher.search
+
+    def recorded(query, k, *, approximation, **options):
+        budgets.append(approximation.posting_budget)
+        return search(query, k, approximation=approximation, **options)
+
+    searcher.search = recorded
+    client = make_app(max_postings=500).test_client()
+    budgets.clear()  # the warm-up's
+    for options in ({}, {"posting_budget": 0}, {"posting_budget": 501}, {"posting_budget": 499}):
+        answer = client.post(SEARCH, json={"query": "apple", **options}).json
+        assert answer["exact"] is False
+        assert client.get(SEARCH, query_string={"query": "apple", **options}).json == answer
+        batch = client.post(f"{SEARCH}/batch", json={"queries": ["apple"], **options}).json
+        assert batch["results"][0]["hits"] == answer["hits"]
+    assert budgets == [500] * 9 + [499] * 3
+
+
+def test_an_answer_that_is_too_large_is_refused(make_app, searcher):
+    options = {"query": "apple", "fields": ["*"]}
+    whole = make_app().test_client().post(SEARCH, json=options)
+    size = len(whole.data)
+    exact = make_app(max_answer_bytes=size).test_client()
+    assert exact.post(SEARCH, json=options).data == whole.data
+    smaller = make_app(max_answer_bytes=size - 1).test_client()
+    for response in (
+        smaller.post(SEARCH, json=options),
+        smaller.get(SEARCH, query_string={"query": "apple", "fields": "*"}),
+    ):
+        assert response.status_code == 422
+        assert response.json["code"] == "answer_too_large"
+        assert f"{size - 1:,} bytes" in response.json["detail"]
+        assert "top_k" in response.json["detail"]
+    assert smaller.post(SEARCH, json=options | {"fields": []}).status_code == 200
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,10 @@ from urllib.parse import quote, urlencode
 import pytest
 from click.testing import CliRunner
 
-from api.receiving import RECEIVE_SECONDS
+from api.deadlines import DISCARD_SECONDS, RECEIVE_SECONDS
+from api.server import SPARE_THREADS
+from encoders.base import Document
+from indexer.builder import build
 from indexer.cli import cli
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "WINNOW_API_KEYS"}
@@ -33,12 +36,21 @@ BAD_CHUNK = (
 )
 
 
+LARGE = 6_000_000
+"""More bytes than the system keeps for a client that does not read: 4 MiB on Linux."""
+
+
 class Served:
     """A running server and requests to it."""
 
-    def __init__(self, *arguments: str | Path, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str | Path,
+        env: dict[str, str] | None = None,
+        program: Sequence[str] = ("-m", "indexer"),
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "indexer", "serve", *map(str, arguments), "--port", "0"],
+            [sys.executable, *program, "serve", *map(str, arguments), "--port", "0"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -166,8 +178,9 @@ def test_counting_is_exact_on_demand(served):
 def test_a_batch_gives_what_single_searches_give(served):
     queries = ["wing", "", "shock wave"]
     body = json.dumps({"queries": queries, "top_k": 3})
-    status, answer, _ = served.request("POST", "/v1/indexes/reports/search/batch", body, JSON)
+    status, answer, headers = served.request("POST", "/v1/indexes/reports/search/batch", body, JSON)
     assert status == 200
+    assert int(headers["Content-Length"]) > 0
     alone = [served.search(query=query, top_k=3)[1]["hits"] for query in queries]
     assert [result["hits"] for result in answer["results"]] == alone
 
@@ -298,6 +311,58 @@ def test_clients_that_stall_hold_nobody_up(served):
         assert json.loads(response.read())["code"] == "request_timeout"
         connection.close()
     assert time.monotonic() - started < 2 * RECEIVE_SECONDS
+
+
+def test_clients_that_stay_on_the_line_hold_nobody_up(served):
+    """gunicorn waits for them to hang up, and nothing may wait for gunicorn meanwhile."""
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    staying = [socket.create_connection((served.host, served.port), 30) for _ in range(10)]
+    for connection in staying:
+        connection.sendall(request)
+    for connection in staying:
+        assert connection.recv(12) == b"HTTP/1.1 200"
+    started = time.monotonic()
+    assert served.request("GET", "/healthz")[0] == 200
+    assert time.monotonic() - started < DISCARD_SECONDS / 2
+    for connection in staying:
+        connection.close()
+
+
+def test_clients_that_do_not_read_hold_nobody_up(tmp_path):
+    """As many as there are threads, each with an answer that no buffer takes."""
+    path = tmp_path / "large.winnow"
+    build([Document("large", "x" * LARGE)], path, "plain-bm25")
+    code = "import api.server, indexer.cli; api.server.ANSWER_SECONDS = 2.0; indexer.cli.main()"
+    served = Served(path, "--threads", "1", "--queue", "0", program=("-c", code))
+    request = b"GET /v1/indexes/large/documents/large HTTP/1.1\r\nHost: x\r\n\r\n"
+    stalled = []
+    try:
+        for _ in range(1 + SPARE_THREADS):
+            connection = socket.socket()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(30)
+            connection.connect((served.host, served.port))
+            connection.sendall(request)
+            stalled.append(connection)
+        for connection in stalled:
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        started = time.monotonic()
+        assert served.request("GET", "/healthz")[0] == 200
+        assert time.monotonic() - started < 20
+        # Whoever reads gets everything, and those who did not have lost their connections.
+        status, document, _ = served.request("GET", "/v1/indexes/large/documents/large")
+        assert status == 200
+        assert len(document["text"]) == LARGE
+        received = 0
+        while chunk := stalled[0].recv(1 << 20):
+            received += len(chunk)
+        assert received < LARGE
+    finally:
+        for connection in stalled:
+            connection.close()
+        assert served.stop()[0] == 0
+    assert "did not read its answer" in "".join(served.errors)
+    assert "Traceback" not in "".join(served.errors)
 
 
 def test_many_clients_get_the_right_answers(served, topics):

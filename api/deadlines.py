@@ -1,4 +1,4 @@
-"""How long a request may take to arrive: a thread that waits for a client serves nobody else."""
+"""How long a client may take: a thread that waits for one serves nobody else."""
 
 from __future__ import annotations
 
@@ -9,20 +9,30 @@ import threading
 import time
 
 RECEIVE_SECONDS = 10.0
-"""For the whole request, its body included."""
+"""For sending the whole request, its body included."""
 
 DISCARD_SECONDS = 2.0
-"""For what a refused request still sends."""
+"""For what a refused request still sends, and for the client's end of a connection that the server
+ended."""
+
+ANSWER_SECONDS = 60.0
+"""For reading the whole answer, from when it is ready."""
 
 
-class ReceiveDeadlines:
-    """Ends the receiving side of sockets whose clients take too long.
+class Deadlines:
+    """Ends a side of sockets whose clients take too long.
 
     A time limit of the socket itself would begin anew with every byte, so a thread of its own
     watches the clock; it starts with the first deadline, in the process that serves.
+
+    Args:
+        name: Of the thread.
+        how: What ends, as ``socket.shutdown`` takes it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, how: int) -> None:
+        self._name = name
+        self._how = how
         self._changed = threading.Condition()
         self._deadlines: dict[socket.socket, float] = {}
         self._late: set[socket.socket] = set()
@@ -35,7 +45,7 @@ class ReceiveDeadlines:
             deadline = self._deadlines[client] = time.monotonic() + seconds
             if not self._watching:
                 self._watching = True
-                threading.Thread(target=self._watch, name="receiving", daemon=True).start()
+                threading.Thread(target=self._watch, name=self._name, daemon=True).start()
             if deadline < self._wakes_at:  # seldom: requests need not wake the watch
                 self._changed.notify()
 
@@ -55,10 +65,13 @@ class ReceiveDeadlines:
                     del self._deadlines[client]
                     self._late.add(client)
                     with contextlib.suppress(OSError):  # it is closed already
-                        client.shutdown(socket.SHUT_RD)
+                        client.shutdown(self._how)
                 self._wakes_at = min(self._deadlines.values(), default=math.inf)
                 self._changed.wait(self._wakes_at - now if self._deadlines else None)
 
 
-receiving = ReceiveDeadlines()
-"""The deadlines of this process's connections."""
+receiving = Deadlines("receiving", socket.SHUT_RD)
+"""For what this process's clients send: a late one can still be answered."""
+
+answering = Deadlines("answering", socket.SHUT_RDWR)
+"""For what this process's clients read: a late one loses its connection."""
