@@ -98,7 +98,7 @@ class SearchOptions(BaseModel):
         le=MAX_POSTING_BUDGET,
         validate_default=True,
         description="Stop scoring after about this many postings, most promising passages first: "
-        "a bound on the time of a query, whose answer is no longer exact. 0: exact.",
+        "a bound on the time of a query; an answer that meets it is not exact. 0: no bound.",
     )
 
     @field_validator("top_k")

@@ -59,6 +59,7 @@ def rank(
     threshold: int = 0,
     approximation: Approximation = EXACT,
     threads: int = 1,
+    work: SearchWork | None = None,
 ) -> Ranking:
     """The best ``k`` documents: by score, then by order of arrival.
 
@@ -72,18 +73,20 @@ def rank(
         approximation: What may be left out; budgets are for all segments together, and what one
             segment leaves is for those after it.
         threads: Threads per segment.
+        work: What was spent of the budgets; gets what this search spends.
     """
+    work = work or SearchWork()
     rows = snapshot.row_count
     wanted = min(k, rows)
     while wanted:
         passages, exhausted = _rank_passages(
-            snapshot, space, query, wanted, alive, threshold, approximation, threads
+            snapshot, space, query, wanted, alive, threshold, approximation, threads, work
         )
         best = _best_per_document(passages) if snapshot.is_split else passages
-        if len(best) >= k or exhausted or wanted == rows or approximation.is_budgeted:
+        if len(best) >= k or exhausted or wanted == rows or work.is_cut:
             return best if len(best) <= k else best.take(slice(k))
-        # Several passages of one document took each other's places: ask for more, unless that
-        # would spend a budget again.
+        # Several passages of one document took each other's places: ask for more, unless the
+        # budget is spent.
         wanted = min(2 * wanted, rows)
     return NO_RANKING
 
@@ -97,12 +100,12 @@ def _rank_passages(
     threshold: int,
     approximation: Approximation,
     threads: int,
+    work: SearchWork,
 ) -> tuple[Ranking, bool]:
     """The best ``k`` passages, and whether there are no more."""
     found: _Ordered | None = None
     exhausted = True
     rows_left = snapshot.row_count
-    work = SearchWork() if approximation.is_budgeted else None
     for number, segment in enumerate(snapshot.segments):
         if found is not None and len(found.ranking) == k:
             # A later segment may still tie with the k-th passage and have arrived before it. What
@@ -110,7 +113,7 @@ def _rank_passages(
             threshold = max(threshold, int(found.ranking.scores[k - 1]) - 1)
             exhausted = False
         limits = approximation
-        if work is not None:
+        if approximation.is_budgeted:
             limits = approximation.share(segment.entry.row_count / max(rows_left, 1), work)
             rows_left -= segment.entry.row_count
         scores, rows = space.search_segment(

@@ -86,8 +86,8 @@ class Results:
             before it by less than the rounding of the weights, about 1e-7 of it.
         total: How many documents match.
         took_ms: Milliseconds from query to hits.
-        exact: Whether the search ran without limits; ``False`` under an ``Approximation``, even
-            if it left nothing out.
+        exact: Whether the search left nothing out: ``False`` where it met a budget of its
+            ``Approximation``, and under clipped bounds.
     """
 
     hits: tuple[Hit, ...]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.cpu.search import EXACT, Approximation
+from kernels.cpu.search import EXACT, Approximation, SearchWork
 from retriever.filters import document_mask
 from retriever.hits import described, plain_hits, shown_scores
 from retriever.query import IntegerQuery, SparseVector, integer_query
@@ -102,7 +102,8 @@ def search_snapshot(
     terms = integer_query(view.terms(query, options.part_weights))
     wanted = options.offset + options.k if options.k and terms.terms else 0
     vector = query_vector(snapshot, query, options.rerank) if wanted else None
-    ranked, gains = _ranked(snapshot, view, terms, vector, wanted, options, alive)
+    work = SearchWork()
+    ranked, gains = _ranked(snapshot, view, terms, vector, wanted, options, alive, work)
     shown, gains = ranked.take(slice(options.offset, None)), gains[options.offset :]
     scores = shown_scores(view, terms, shown) + gains
     hits = plain_hits(snapshot, shown, scores, options.offset)
@@ -123,7 +124,7 @@ def search_snapshot(
                 hits, shown.segments.tolist(), shown.rows.tolist(), gains.tolist(), strict=True
             )
         ]
-    is_exact = options.approximation.is_exact
+    is_exact = not work.is_cut and not options.approximation.is_clipped
     if options.count_total and terms.terms:
         total = Total(count_documents(snapshot, view, terms, alive), "eq")
     else:
@@ -142,18 +143,19 @@ def _ranked(
     wanted: int,
     options: SearchOptions,
     alive: Alive,
+    work: SearchWork,
 ) -> tuple[Ranking, NDArray[np.float64]]:
     """The best documents, and what static vectors add to the score of each."""
     reranker, lowest = snapshot.reranker, options.min_score
     approximation, threads = options.approximation, options.threads
     if vector is None or reranker is None:
         if lowest is None:
-            ranked = rank(snapshot, view, terms, wanted, alive, 0, approximation, threads)
+            ranked = rank(snapshot, view, terms, wanted, alive, 0, approximation, threads, work)
         else:
-            ranked = _ranked_from(lowest, snapshot, view, terms, wanted, options, alive)
+            ranked = _ranked_from(lowest, snapshot, view, terms, wanted, options, alive, work)
         return ranked, np.zeros(len(ranked))
     depth = max(wanted, reranker.entry.depth)
-    found = rank(snapshot, view, terms, depth, alive, 0, approximation, threads)
+    found = rank(snapshot, view, terms, depth, alive, 0, approximation, threads, work)
     ranked, _ = reranker.rerank(found, vector, terms.factor)
     gains = reranker.gains(ranked, vector)
     if lowest is not None:
@@ -170,17 +172,18 @@ def _ranked_from(
     k: int,
     options: SearchOptions,
     alive: Alive,
+    work: SearchWork,
 ) -> Ranking:
     """The best ``k`` documents among those whose score as shown is at least ``lowest``."""
     threshold = _threshold(lowest, terms)
     approximation, threads = options.approximation, options.threads
     wanted = k
     while True:
-        ranked = rank(snapshot, view, terms, wanted, alive, threshold, approximation, threads)
+        ranked = rank(snapshot, view, terms, wanted, alive, threshold, approximation, threads, work)
         high = shown_scores(view, terms, ranked) >= lowest
         # The threshold is a little low. Documents that it let in may have taken the place of others
         # which come later in the order, but whose score as shown is high enough.
-        if len(ranked) < wanted or high.sum() >= k or approximation.is_budgeted:
+        if len(ranked) < wanted or high.sum() >= k or work.is_cut:
             return ranked.take(high).take(slice(k))
         wanted *= 2
 

@@ -88,9 +88,18 @@ class Approximation:
         return self == EXACT
 
     @property
+    def is_clipped(self) -> bool:
+        """Whether bounds may be too low."""
+        return self.clip < 255
+
+    @property
     def is_budgeted(self) -> bool:
         """Whether a budget may end a search early."""
         return self.window_budget > 0 or self.posting_budget > 0
+
+    def is_met_by(self, windows: int, cost: int) -> bool:
+        """Whether a search that visited so many windows at this cost was at a budget's end."""
+        return 0 < self.window_budget <= windows or 0 < self.posting_budget <= cost
 
     def share(self, fraction: float, spent: SearchWork) -> Approximation:
         """What is left for ``fraction`` of the rows that are still to be searched.
@@ -119,12 +128,14 @@ class SearchWork:
         candidates: Rows that were completed by looking terms up.
         overhead: What else takes time, in the same unit: a term in a visited window counts as
             64, a candidate as 8, a row that is kept as 64.
+        is_cut: Whether a search met its budget, so that it may have missed something.
     """
 
     windows: int = 0
     postings: int = 0
     candidates: int = 0
     overhead: int = 0
+    is_cut: bool = False
 
     @property
     def cost(self) -> int:
@@ -230,6 +241,7 @@ def search_postings(
         work.postings += int(counts[1])
         work.candidates += int(counts[2])
         work.overhead += int(counts[3])
+        work.is_cut |= approximation.is_met_by(int(counts[0]), int(counts[1] + counts[3]))
     keys.sort()
     keys = keys[::-1][:k]
     rows = LOWER - (keys & LOWER)

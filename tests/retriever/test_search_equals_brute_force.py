@@ -254,8 +254,11 @@ def test_a_posting_budget_says_that_it_is_not_exact(searchers):
     assert all(truth[hit.doc_id] == hit.score for hit in results.hits)
     wide = Approximation(posting_budget=10**9)
     exact = searchers["several"].search(query, 20)
+    unmet = searchers["several"].search(query, 20, approximation=wide)
     assert exact.exact
-    assert searchers["several"].search(query, 20, approximation=wide).hits == exact.hits
+    assert unmet.exact  # nothing was left out
+    assert unmet.hits == exact.hits
+    assert not searchers["several"].search(query, 20, approximation=Approximation(clip=9)).exact
 
 
 def test_a_budget_and_threads_reach_every_segment(searchers, monkeypatch):
