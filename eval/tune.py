@@ -143,13 +143,13 @@ def tune(
         SystemFailedError: The index is not one of this collection.
     """
     protocol = protocol or TuningProtocol()
-    space, present = _present_weights(searcher, space)
+    space, present = _several_weights(searcher, space)
     notes = list(check_index_holds(searcher, dataset))
     choosing, held_back = divide(dataset.qrels, protocol.seed)
     name = str(protocol.measure)
 
     def on_choosing_half(weights: Weights) -> float:
-        value = _evaluate(searcher, dataset, choosing, space, weights, protocol).means[name]
+        value = evaluate_queries(searcher, dataset, choosing, space, weights, protocol).means[name]
         progress(f"{value:.4f} with {described(weights)}")
         return value
 
@@ -158,11 +158,12 @@ def tune(
     comparisons = []
     for half in (choosing, held_back):
         a, b = (
-            _evaluate(searcher, dataset, half, space, weights, protocol).per_query
+            evaluate_queries(searcher, dataset, half, space, weights, protocol).per_query
             for weights in (best.weights, present)
         )
         comparisons += compare([Pair(dataset.name, a, b)], [name], seed=protocol.seed)
-    notes += _notes(dataset, present, best.weights, len(held_back))
+    notes += notes_on_queries(dataset, len(held_back))
+    notes += _notes_on_parts(present, best.weights)
     return Tuning(
         space=space,
         collection=dataset.name,
@@ -208,13 +209,22 @@ def described(weights: Weights) -> str:
     return " + ".join(f"{weight:g}*{part}" for part, weight in weights.items())
 
 
-def _present_weights(searcher: Searcher, space: str | None) -> tuple[str, dict[str, float]]:
+def present_weights(searcher: Searcher, space: str | None = None) -> tuple[str, dict[str, float]]:
+    """A space of the index, the default one for ``None``, and the weights of its parts.
+
+    Raises:
+        UnknownSpaceError: There is none of this name.
+    """
     index = searcher.description()
     space = space or index.default_space
     if space not in index.spaces:
         known = ", ".join(map(repr, index.spaces))
         raise UnknownSpaceError(f"the index has no space {space!r}; it has {known}.")
-    present = {part.name: part.weight for part in index.spaces[space].parts}
+    return space, {part.name: part.weight for part in index.spaces[space].parts}
+
+
+def _several_weights(searcher: Searcher, space: str | None) -> tuple[str, dict[str, float]]:
+    space, present = present_weights(searcher, space)
     if len(present) < 2:
         raise TuningError(
             f"space {space!r} has one part only, {next(iter(present))!r}, whose weight changes no "
@@ -223,7 +233,7 @@ def _present_weights(searcher: Searcher, space: str | None) -> tuple[str, dict[s
     return space, present
 
 
-def _evaluate(
+def evaluate_queries(
     searcher: Searcher,
     dataset: Dataset,
     qrels: Qrels,
@@ -231,6 +241,7 @@ def _evaluate(
     weights: Weights,
     protocol: TuningProtocol,
 ) -> Evaluation:
+    """Searches judged queries with weights of parts, and measures the rankings."""
     depth = int(protocol.measure.params.get("cutoff", _DEPTH))
     queries = {q: dataset.queries[q] for q in qrels if q in dataset.queries}
     found = searcher.search_batch(
@@ -249,18 +260,24 @@ def _evaluate(
     return evaluate(qrels, run, [protocol.measure])
 
 
-def _notes(dataset: Dataset, present: Weights, chosen: Weights, held_back: int) -> list[str]:
+def notes_on_queries(dataset: Dataset, held_back: int) -> list[str]:
+    """What a reader of figures on these queries must know, ``held_back`` of which are new."""
     notes = []
     if dataset.split == "test":
         notes.append(
             "these are the judgements of the test split: figures on them that are reported after "
-            "the weights were chosen on them are too good"
+            "settings were chosen on them are too good"
         )
     if held_back < _FEW:
         notes.append(f"{held_back} queries are few: see how wide the interval is")
     if dataset.queries_without_text:
         count = len(dataset.queries_without_text)
         notes.append(f"{count} judged queries have no text and count as 0 throughout")
+    return notes
+
+
+def _notes_on_parts(present: Weights, chosen: Weights) -> list[str]:
+    notes = []
     first, *others = chosen
     for part in others:
         ratio = chosen[part] / chosen[first]

@@ -56,7 +56,7 @@ def build(
     options: CorpusOptions | None = None,
     vectors: str = "auto",
     overwrite: bool = False,
-    workers: int = 1,
+    workers: int | None = 1,
     resume: bool = False,
 ) -> BuildReport:
     """Builds an index from a corpus or from documents.
@@ -128,7 +128,7 @@ def build_index(
     vectors: str = "auto",
     overwrite: bool = False,
     progress: Progress = _silent,
-    workers: int = 1,
+    workers: int | None = 1,
     resume: bool = False,
 ) -> BuildReport:
     """Builds an index at ``output`` and commits it as a new generation.
@@ -149,8 +149,9 @@ def build_index(
         overwrite: Replace an index that is there.
         progress: Called as the build goes on.
         workers: Processes in which the documents of a part with a network are encoded; the index
-            is the same for any number. From 2 on, a script that calls this needs the guard
-            ``if __name__ == "__main__":``, since the processes import it.
+            is the same for any number; ``None`` for one per GPU where there are several. With more
+            than one, a script that calls this needs the guard ``if __name__ == "__main__":``,
+            since the processes import it.
         resume: Go on after a build of the same settings that did not end: its rows of learned
             weights are read from the folder beside the index.
 
@@ -204,7 +205,7 @@ def add_documents(
     rejects: RejectLog | None = None,
     replace: bool = False,
     progress: Progress = _silent,
-    workers: int = 1,
+    workers: int | None = 1,
     resume: bool = False,
 ) -> BuildReport:
     """Adds documents to an index as a new segment, under the specs and scales it has.

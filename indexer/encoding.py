@@ -46,7 +46,7 @@ def encoding_directory(index: Path) -> Path:
 
 @contextlib.contextmanager
 def encoders_at_work(
-    index: Path, spaces: Spaces, settings: BuildSettings, *, workers: int, resume: bool
+    index: Path, spaces: Spaces, settings: BuildSettings, *, workers: int | None, resume: bool
 ) -> Iterator[Encoding]:
     """Spaces whose learned parts are encoded in processes, with their rows kept.
 
@@ -57,7 +57,8 @@ def encoders_at_work(
         index: Directory of the index.
         spaces: Encoders per space.
         settings: Those that decide the batches.
-        workers: Processes per part with a network; 1 encodes in this process.
+        workers: Processes per part with a network; 1 encodes in this process, ``None`` makes one
+            per GPU where there are several.
         resume: Read the rows that a build that did not end has left.
 
     Raises:
@@ -115,10 +116,10 @@ def report_encoding(
 
 
 def _at_work(
-    part: SpacePart, directory: Path | None, workers: int, stack: contextlib.ExitStack
+    part: SpacePart, directory: Path | None, workers: int | None, stack: contextlib.ExitStack
 ) -> SpacePart:
     encoder = part.encoder
-    if workers > 1:
+    if workers != 1 and not isinstance(encoder, StatisticalEncoder):
         from encoders.parallel import ParallelEncoder, in_processes
 
         expression = part.expression

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     default=True,
     help="Remove a document that has the query's id, as BEIR does (the default).",
 )
+@click.option(
+    "--k1-b",
+    "k1_b",
+    is_flag=True,
+    help="Also find k1 and b of the BM25 parts, by weighing the text in the index again.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Default: one per core.")
 @click.option("--seed", default=0, show_default=True, help="Of the halves and the bootstrap.")
 @click.option("--apply", "write", is_flag=True, help="Make the weights the index's own.")
@@ -45,6 +51,7 @@ def tune(
     measure_name: str,
     ignore_identical_ids: bool,
     threads: int | None,
+    k1_b: bool,
     seed: int,
     write: bool,
     force: bool,
@@ -59,10 +66,16 @@ def tune(
 
     With --apply the weights become the defaults of the index, in a new generation. If the
     held-back half gets worse, they do not, and the exit status is 1; --force overrules that.
+
+    With --k1-b, k1 and b of the BM25 parts are chosen and checked on the same halves, under the
+    weights found (in a space of one part that is all there is to find). Other parts are not encoded
+    again: a copy of the space is weighed for each trial, in the folder for temporary files. The
+    index itself needs a build for other k1 and b; the command for it is printed.
     """
+    from eval.bm25_tuning import bm25_table, tune_bm25
     from eval.measures import parse_measures
     from eval.report import tuning_table
-    from eval.tune import TuningProtocol, open_tuning_dataset
+    from eval.tune import TuningProtocol, open_tuning_dataset, present_weights
     from eval.tune import tune as find_weights
     from retriever.searcher import open_index
 
@@ -75,17 +88,28 @@ def tune(
         if not quiet:
             click.echo(line, err=True)
 
+    tuning = bm25 = None
     with open_index(index) as searcher:
         dataset = open_tuning_dataset(folder, split)
-        tuning = find_weights(searcher, dataset, protocol, space=space, progress=progress)
-    applied = write and tuning.is_changed and (tuning.is_safe or force)
-    if applied:
+        space, weights = present_weights(searcher, space)
+        if len(weights) > 1 or write or not k1_b:
+            tuning = find_weights(searcher, dataset, protocol, space=space, progress=progress)
+            weights = tuning.chosen if tuning.is_safe or force else tuning.present
+        if k1_b:
+            bm25 = tune_bm25(
+                *(searcher, dataset, protocol), space=space, weights=weights, progress=progress
+            )
+    applied = bool(write and tuning and tuning.is_changed and (tuning.is_safe or force))
+    if applied and tuning:
         _apply(index, tuning)
     if as_json:
-        click.echo(json.dumps(tuning.as_json() | {"applied": applied}, indent=2))
+        found = (tuning.as_json() if tuning else {}) | {"applied": applied}
+        click.echo(json.dumps(found | ({"bm25": bm25.as_json()} if bm25 else {}), indent=2))
     else:
-        click.echo(tuning_table(tuning), nl=False)
-    if not write:
+        tables = [tuning_table(tuning)] if tuning else []
+        tables += [bm25_table(bm25)] if bm25 else []
+        click.echo("\n".join(tables), nl=False)
+    if not tuning or not write:
         return 0
     click.echo(_outcome(index, tuning, applied), err=True)
     return int(tuning.is_changed and not applied)

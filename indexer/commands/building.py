@@ -51,11 +51,9 @@ def _encoding_options(command: Callable) -> Callable:
         click.option(
             "--workers",
             type=click.IntRange(min=1),
-            default=1,
-            show_default=True,
             metavar="N",
             help="Processes that encode, for parts with a network; each holds the model. The index "
-            "is the same.",
+            "is the same. Default: one per GPU where there are several, else 1.",
         ),
         click.option(
             "--resume",
@@ -120,7 +118,7 @@ def build(
     memory: int,
     order: Order,
     overwrite: bool,
-    workers: int,
+    workers: int | None,
     resume: bool,
     **reading: Any,
 ) -> None:
@@ -179,7 +177,7 @@ def build(
 @_encoding_options
 @_reading_options
 def add(
-    index: Path, corpus: str, replace: bool, workers: int, resume: bool, **reading: Any
+    index: Path, corpus: str, replace: bool, workers: int | None, resume: bool, **reading: Any
 ) -> None:
     """Adds documents to an index; see the help text above."""
     from indexer.builder import add_documents

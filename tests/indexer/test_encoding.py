@@ -255,6 +255,30 @@ def test_the_index_is_the_same_for_any_number_of_workers(
 
 
 @pytest.mark.torch
+def test_there_is_a_process_per_device_unless_a_number_is_asked_for(
+    checkpoint, corpus, alone, indexer, tmp_path, monkeypatch
+):
+    from encoders import parallel
+
+    made = []
+
+    class Watched(parallel.ParallelEncoder):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            made.append(self.workers)
+
+    monkeypatch.setattr(parallel, "ParallelEncoder", Watched)
+    monkeypatch.setattr(parallel, "devices_of", lambda _: [None, None])
+    for options, expected in (([], [2]), (["--workers", 1], [])):
+        index = tmp_path / f"index{len(options)}"
+        answer = indexer(*command(checkpoint, corpus, index, "-q", *options))
+        assert answer.code == 0, answer.stderr
+        assert content(index) == content(alone)
+        assert made == expected
+        made.clear()
+
+
+@pytest.mark.torch
 @pytest.mark.crash
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_build_that_is_stopped_leaves_its_rows_and_no_process(
