@@ -106,16 +106,19 @@ class Snapshot:
 def open_snapshot(index: Path, *, memory_map: bool = True) -> Snapshot:
     """Opens the current generation.
 
-    A writer may replace it between reading the manifest and opening the files: then the files are
-    gone, the manifest is a newer one, and opening starts again.
+    A writer may replace it between reading the manifest and opening the files, or another index
+    may be moved to its place: then the manifest is another one, and opening starts again.
     """
     for _ in range(ATTEMPTS):
         manifest = read_manifest(index)
         try:
-            return Snapshot(index, manifest, memory_map=memory_map)
+            snapshot = Snapshot(index, manifest, memory_map=memory_map)
         except IndexCorruptError:
             if read_manifest(index) == manifest:
                 raise
+        else:
+            if read_manifest(index) == manifest:
+                return snapshot
     raise IndexCorruptError(index / SEGMENTS, f"it changed {ATTEMPTS} times while being opened")
 
 

@@ -14,11 +14,14 @@ from kernels.cpu.search import SearchWork, search_postings
 SIZES = (100_000, 200_000, 400_000, 10**9)
 RARE_DOC_FREQ = 100
 RARE_TERMS = (1, 2, 5, 10)
-BYTES_PER_POSTING = 3
 
 
 def measure_growth(collection: Collection, passes: int) -> dict[str, Any]:
-    """Time and work per query for several numbers of records, and the exponent of the growth."""
+    """Time and work per query for several numbers of records, and the exponent of the growth.
+
+    Work is ``SearchWork.postings``: postings added up, or what takes as long in columns and
+    look-ups.
+    """
     points = []
     for size in SIZES:
         postings = collection.sample(size)
@@ -36,10 +39,10 @@ def measure_growth(collection: Collection, passes: int) -> dict[str, Any]:
         "p99",
         "p99/p50",
         "windows",
-        "postings",
+        "additions",
         "of all",
         "candidates",
-        "ns/posting",
+        "ns/addition",
     ]
     print(f"\n{collection.name}: growth\n\n{markdown_table(header, map(_shown, points))}")
     print(f"\nexponent of time in N: {exponents}", flush=True)
@@ -64,10 +67,9 @@ def _point(postings: Postings, collection: Collection, k: int, passes: int) -> d
         "k": k,
         **summary(times),
         "windows": work.windows / count,
-        "postings": work.postings / count,
+        "additions": work.postings / count,
         "candidates": work.candidates / count,
         "postings_of_terms": everything / count,
-        "bytes_accumulated": BYTES_PER_POSTING * work.postings / count,
     }
 
 
@@ -79,10 +81,10 @@ def _shown(point: dict[str, Any]) -> list[str]:
         f"{point['p99_us']:.0f}",
         f"{point['p99_us'] / point['p50_us']:.1f}",
         f"{point['windows']:.0f}",
-        f"{point['postings']:,.0f}",
-        f"{point['postings'] / point['postings_of_terms']:.2f}",
+        f"{point['additions']:,.0f}",
+        f"{point['additions'] / point['postings_of_terms']:.2f}",
         f"{point['candidates']:,.0f}",
-        f"{1000 * point['mean_us'] / point['postings']:.2f}",
+        f"{1000 * point['mean_us'] / point['additions']:.2f}",
     ]
 
 
