@@ -2,13 +2,16 @@
 
 The same documents are built twice with ``indexer build``'s settings, by English BM25 and by the
 default expression (English BM25 of words and pairs, and the model that comes with Winnow) with
-static vectors. The same questions go to both, and once more to the second without ranking its first
-documents again, from the query string to document ids and scores, k=10, one thread, in turns of
-whole passes; a question's time is its median over the passes. Bar: the mean in the default space
-within twice that of English BM25.
+static vectors. The same questions go to both, and to the second also without some of its parts and
+without ranking its first documents again, from the query string to document ids and scores, k=10,
+one thread, in turns of whole passes; a question's time is its median over the passes. Bars: the
+mean in the default space within twice that of English BM25, and within half of the BM25 of other
+engines (``--peers``, each in a process of its own, as in ``benchmarks.engine``, which says what
+they need), stop words kept.
 
     python -m benchmarks.default_space --data ../shared/data --work scratch/default-space
 
+An index of several segments is brought together first, as ``indexer merge`` does.
 The corpus is the Wikipedia passages and the arXiv abstracts together, 557,328 documents;
 ``--documents`` takes so many of them, evenly spread, since every document goes through the model.
 The questions are those of ``wiki_passages/weak_pairs.jsonl``. Indexes that are in the work folder
@@ -37,7 +40,7 @@ from indexer.merge import merge_segments
 from retriever.searcher import Searcher, open_index
 
 COLLECTIONS = ("wiki_passages", "arxiv_abstracts")
-WORDS = "english-bm25"
+WORDS, PAIRS, LEARNED = "english-bm25", "english-bigrams-bm25", "splade"
 BAR = 2.0
 PEER_BAR = 0.5
 Pass = Callable[[], list[int]]
@@ -110,14 +113,14 @@ def built(
     return open_index(index), dict(json.loads(record.read_bytes()))
 
 
-def winnow_pass(searcher: Searcher, rerank: float | None, questions: list[str], k: int) -> Pass:
+def winnow_pass(searcher: Searcher, questions: list[str], k: int, **options: Any) -> Pass:
     """From the query string to document ids and scores."""
 
     def asked() -> list[int]:
         taken = []
         for question in questions:
             started = time.perf_counter_ns()
-            searcher.rank(question, k, rerank=rerank)
+            searcher.rank(question, k, **options)
             taken.append(time.perf_counter_ns() - started)
         return taken
 
@@ -159,11 +162,13 @@ def main() -> None:
     default, default_build = built("default", default_expression(), "static", documents, arguments)
     questioned = partial(winnow_pass, questions=questions, k=arguments.k)
     systems: dict[str, Pass] = {
-        "words": questioned(words, None),
-        "default, not ranked again": questioned(default, 0.0),
-        "default": questioned(default, None),
+        "words": questioned(words),
+        "words and learned part": questioned(default, part_weights={PAIRS: 0.0}, rerank=0.0),
+        "words and pairs": questioned(default, part_weights={LEARNED: 0.0}, rerank=0.0),
+        "default, not ranked again": questioned(default, rerank=0.0),
+        "default": questioned(default),
     }
-    builds = dict(zip(systems, (words_build, default_build, default_build), strict=True))
+    builds = dict.fromkeys(systems, default_build) | {"words": words_build}
     if arguments.peers:
         texts = [f"{document.title} {document.text}".strip() for document in documents]
         folder = arguments.work / f"peers@{len(documents)}"
