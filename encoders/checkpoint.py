@@ -22,13 +22,21 @@ of sentence-transformers; none is imported.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from encoders.checkpoint_files import WEIGHTS, read_json, read_json_object, subfolder
+from encoders.checkpoint_files import (
+    WEIGHTS,
+    read_json,
+    read_json_object,
+    subfolder,
+    transformer_settings,
+)
 from encoders.errors import CheckpointError
+from encoders.row_settings import RowSettings, read_row_settings
 
 Layout = Literal["router", "splade", "masked-lm", "csr"]
 PoolingStrategy = Literal["max", "sum"]
@@ -73,6 +81,19 @@ class Pooling:
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """A masked language model and what stands behind it.
+
+    Attributes:
+        directory: Folder of the model: config.json, weights, tokenizer.
+        pooling: Pooling and activation; plain ``log1p(relu)`` and maximum where nothing is said.
+    """
+
+    directory: Path
+    pooling: Pooling
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Where the pieces of a checkpoint lie, and the settings that come with it.
 
@@ -81,13 +102,15 @@ class Checkpoint:
         layout: See the module's text.
         model_directory: Folder of the masked language model: config.json, weights, tokenizer.
         config: Content of its ``config.json``.
-        pooling: Pooling and activation; plain ``log1p(relu)`` and maximum where nothing is said.
+        pooling: Pooling and activation.
         query_directory: Folder of the static query embedding, which has a tokenizer of its own.
         table_file: File with the published query weights, if there is one.
         max_length: Most tokens of a text that the model reads, special tokens included.
         lower_case: Whether texts are lower-cased in front of the tokenizer.
         document_prompt: Text put in front of every document.
-        prune_ratio: The ``sparse_prune_ratio`` recorded in a configuration, 0 for none.
+        rows: Pruning and the counting of repeated query tokens.
+        query_chain: A Router's network for queries, where it has one.
+        query_prompt: Text put in front of every query of a network.
         query_table: Where query weights come from if there is no ``table_file``: ``corpus``, or
             ``content`` where an export says so; see ``encoders.splade_options``.
     """
@@ -102,7 +125,9 @@ class Checkpoint:
     max_length: int
     lower_case: bool
     document_prompt: str
-    prune_ratio: float
+    rows: RowSettings = field(default_factory=RowSettings)
+    query_chain: Chain | None = None
+    query_prompt: str = ""
     query_table: Literal["corpus", "content"] = "corpus"
 
 
@@ -118,27 +143,60 @@ def read_checkpoint(directory: Path) -> Checkpoint:
             f"{directory} is not a directory; give the directory of a SPLADE-type checkpoint, "
             "such as splade:DIR."
         )
-    layout, model, pooling, query = _recognise(directory)
-    config = read_json_object(model / "config.json")
-    transformer = read_json_object(model / "sentence_bert_config.json", missing_is_empty=True)
-    if transformer.get("transformer_task", "fill-mask") != "fill-mask":
-        raise CheckpointError(
-            f"{model} is a model for {transformer['transformer_task']!r}, not a masked language "
-            "model; use a SPLADE-type checkpoint."
-        )
+    found = _recognise(directory)
+    config, limit, lower_case = _read_model(found.documents.directory)
     whole = read_json_object(directory / "config_sentence_transformers.json", missing_is_empty=True)
+    prompts = whole.get("prompts")
+    prompts = prompts if isinstance(prompts, dict) else {}
+    if found.static is not None and prompts.get("query"):
+        raise CheckpointError(
+            f"{directory} puts the prompt {prompts['query']!r} in front of queries, which an "
+            "index cannot do; use a checkpoint without a query prompt."
+        )
     return Checkpoint(
         directory=directory,
-        layout=layout,
-        model_directory=model,
+        layout=found.layout,
+        model_directory=found.documents.directory,
         config=config,
-        pooling=pooling,
-        query_directory=query,
-        table_file=_table_file(directory, model, query),
-        max_length=max_length(model, config, transformer),
-        lower_case=bool(transformer.get("do_lower_case", False)),
-        document_prompt=_document_prompt(directory, whole, query),
-        prune_ratio=_prune_ratio(directory, {**config, **whole}),
+        pooling=found.documents.pooling,
+        query_directory=found.static,
+        table_file=_table_file(directory, found.documents.directory, found.static),
+        max_length=limit,
+        lower_case=lower_case,
+        document_prompt=str(prompts.get("document") or ""),
+        rows=read_row_settings(directory, config, whole),
+        query_chain=found.queries,
+        query_prompt=str(prompts.get("query") or ""),
+    )
+
+
+def query_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint whose documents are the queries of this one, encoded by a network.
+
+    That is the network of the Router's query route, or that of the documents where both sides
+    share one. Prompt, limit and tokenizer are those of queries, and nothing is pruned.
+
+    Raises:
+        CheckpointError: A file of the query route is broken or missing.
+    """
+    queries = dataclasses.replace(
+        checkpoint,
+        table_file=None,
+        document_prompt=checkpoint.query_prompt,
+        rows=RowSettings(),
+        query_chain=None,
+    )
+    chain = checkpoint.query_chain
+    if chain is None:
+        return queries
+    config, limit, lower_case = _read_model(chain.directory)
+    return dataclasses.replace(
+        queries,
+        model_directory=chain.directory,
+        config=config,
+        pooling=chain.pooling,
+        max_length=limit,
+        lower_case=lower_case,
     )
 
 
@@ -153,7 +211,31 @@ def position_limit(config: Mapping[str, Any]) -> int | None:
     return positions
 
 
-def _recognise(directory: Path) -> tuple[Layout, Path, Pooling, Path | None]:
+def _read_model(directory: Path) -> tuple[dict[str, Any], int, bool]:
+    """Content of config.json, longest text, and whether texts are lower-cased."""
+    config = read_json_object(directory / "config.json")
+    _, transformer = transformer_settings(directory)
+    task = transformer.get("transformer_task", "fill-mask")
+    if task != "fill-mask":
+        raise CheckpointError(
+            f"{directory} is a model for {task!r}, not a masked language model; use a SPLADE-type "
+            "checkpoint."
+        )
+    lower_case = bool(transformer.get("do_lower_case", False))
+    return config, max_length(directory, config), lower_case
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A layout and its routes; queries have a static embedding, a network of their own, or none."""
+
+    layout: Layout
+    documents: Chain
+    static: Path | None = None
+    queries: Chain | None = None
+
+
+def _recognise(directory: Path) -> _Found:
     if (directory / "vsplade_config.json").exists():
         raise CheckpointError(
             f"{directory} is a V-SPLADE checkpoint for page images; use one for text."
@@ -169,8 +251,7 @@ def _recognise(directory: Path) -> tuple[Layout, Path, Pooling, Path | None]:
             ) from error
         if [name for _, name in chain] == ["Router"]:
             return _router(directory, subfolder(directory, chain[0][0]))
-        model, pooling = _document_chain(directory, directory, chain)
-        return "splade", model, pooling, None
+        return _Found("splade", _chain(directory, directory, chain))
     if (directory / "router_config.json").exists():
         return _router(directory, directory)
     config = read_json_object(directory / "config.json")
@@ -181,10 +262,10 @@ def _recognise(directory: Path) -> tuple[Layout, Path, Pooling, Path | None]:
             f"{directory} is not a SPLADE-type checkpoint: config.json names the architectures "
             f"{names}, expected one that ends in ForMaskedLM."
         )
-    return "masked-lm", directory, Pooling(), None
+    return _Found("masked-lm", Chain(directory, Pooling()))
 
 
-def _router(directory: Path, base: Path) -> tuple[Layout, Path, Pooling, Path | None]:
+def _router(directory: Path, base: Path) -> _Found:
     path = base / "router_config.json"
     router = read_json_object(path if path.exists() else base / "config.json")
     types, structure = router.get("types"), router.get("structure")
@@ -199,18 +280,15 @@ def _router(directory: Path, base: Path) -> tuple[Layout, Path, Pooling, Path | 
             f"{path} must name the modules of a 'query' and a 'document' route (types and "
             "structure); copy the file again from the checkpoint's source."
         ) from error
-    model, pooling = _document_chain(directory, base, documents)
+    encoder = _chain(directory, base, documents)
     names = [name for _, name in queries]
     if len(names) == 1 and names[0] in STATIC_EMBEDDINGS:
-        return "router", model, pooling, subfolder(base, queries[0][0])
-    # A query encoder of its own (efficient SPLADE): queries get the idf of the corpus instead.
-    _document_chain(directory, base, queries)
-    return "router", model, pooling, None
+        return _Found("router", encoder, static=subfolder(base, queries[0][0]))
+    # A query encoder of its own (efficient SPLADE): in an index queries get the idf of the corpus.
+    return _Found("router", encoder, queries=_chain(directory, base, queries))
 
 
-def _document_chain(
-    directory: Path, base: Path, chain: list[tuple[str, str]]
-) -> tuple[Path, Pooling]:
+def _chain(directory: Path, base: Path, chain: list[tuple[str, str]]) -> Chain:
     names = [name for _, name in chain]
     if "SparseAutoEncoder" in names:
         raise CheckpointError(
@@ -232,7 +310,7 @@ def _document_chain(
         )
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    return subfolder(base, chain[0][0]), pooling
+    return Chain(subfolder(base, chain[0][0]), pooling)
 
 
 def class_name(path: Any) -> str:
@@ -260,12 +338,17 @@ def _table_file(directory: Path, model: Path, query: Path | None) -> Path | None
     return found
 
 
-def max_length(model: Path, config: Mapping[str, Any], transformer: Mapping[str, Any]) -> int:
-    """Most tokens that a model in this folder reads: what its files say, within its positions."""
+def max_length(model: Path, config: Mapping[str, Any]) -> int:
+    """Most tokens that a model in this folder reads: what its files say, within its positions.
+
+    Raises:
+        CheckpointError: A limit is not a number from 1.
+    """
+    name, transformer = transformer_settings(model)
     tokenizer = read_json_object(model / "tokenizer_config.json", missing_is_empty=True)
     positions = position_limit(config)
     for source, value in (
-        ("sentence_bert_config.json: max_seq_length", transformer.get("max_seq_length")),
+        (f"{name}: max_seq_length", transformer.get("max_seq_length")),
         ("tokenizer_config.json: model_max_length", tokenizer.get("model_max_length")),
     ):
         if value is None:
@@ -275,24 +358,3 @@ def max_length(model: Path, config: Mapping[str, Any], transformer: Mapping[str,
         if value < _UNLIMITED:
             return min(int(value), positions or int(value))
     return min(DEFAULT_MAX_LENGTH, positions or DEFAULT_MAX_LENGTH)
-
-
-def _document_prompt(directory: Path, whole: Mapping[str, Any], query: Path | None) -> str:
-    prompts = whole.get("prompts")
-    if not isinstance(prompts, dict):
-        return ""
-    if query is not None and prompts.get("query"):
-        raise CheckpointError(
-            f"{directory} puts the prompt {prompts['query']!r} in front of queries, which an "
-            "index cannot do; use a checkpoint without a query prompt."
-        )
-    return str(prompts.get("document") or "")
-
-
-def _prune_ratio(directory: Path, settings: Mapping[str, Any]) -> float:
-    ratio = settings.get("sparse_prune_ratio", 0)
-    if not isinstance(ratio, int | float) or not 0 <= ratio < 1:
-        raise CheckpointError(
-            f"{directory}: sparse_prune_ratio must be a number from 0 to below 1, got {ratio!r}."
-        )
-    return float(ratio)

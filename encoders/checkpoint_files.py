@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import xxhash
-
 from encoders.errors import CheckpointError
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
+EXPORT_CONFIG = "encoder.json"
+TRANSFORMER_FILES = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+"""Names of a Transformer module's settings, in the order in which sentence-transformers tries them:
+its first releases named the file after the architecture."""
 
 
 def read_json(path: Path) -> Any:
@@ -53,6 +59,24 @@ def read_json_object(path: Path, *, missing_is_empty: bool = False) -> dict[str,
             "from the checkpoint's source."
         )
     return content
+
+
+def transformer_settings(model: Path) -> tuple[str, dict[str, Any]]:
+    """Name and content of a Transformer module's settings; ``{}`` where there are none.
+
+    Raises:
+        CheckpointError: The file is not JSON.
+    """
+    for name in TRANSFORMER_FILES:
+        settings = read_json_object(model / name, missing_is_empty=True)
+        if settings:  # An empty one is passed over there, too.
+            return name, settings
+    return TRANSFORMER_FILES[0], {}
+
+
+def is_exported(directory: Path) -> bool:
+    """Whether a directory holds an exported encoder (``encoders.exported``), no checkpoint."""
+    return (directory / EXPORT_CONFIG).is_file()
 
 
 def subfolder(directory: Path, relative: Any) -> Path:
@@ -116,12 +140,24 @@ def _shards(directory: Path) -> list[Path]:
 
 
 def content_hash(files: Sequence[Path], contents: Iterable[bytes]) -> str:
-    """Hash of files and byte strings together: ``xxh3:`` and 32 hexadecimal digits."""
-    digest = xxhash.xxh3_128()
+    """Hash of files and byte strings together: ``xxh3:`` and 32 hexadecimal digits.
+
+    On a machine that has no more than encoding on a GPU takes, where xxhash is missing, it is
+    ``sha256:`` and 64 digits, which no recorded hash equals.
+    """
+    name, digest = _new_digest()
     for path in files:
         with path.open("rb") as stream:
             while block := stream.read(1 << 22):
                 digest.update(block)
     for content in contents:
         digest.update(content)
-    return f"xxh3:{digest.hexdigest()}"
+    return f"{name}:{digest.hexdigest()}"
+
+
+def _new_digest() -> tuple[str, Any]:
+    try:
+        import xxhash
+    except ImportError:
+        return "sha256", hashlib.sha256()
+    return "xxh3", xxhash.xxh3_128()

@@ -66,7 +66,8 @@ def export_router(checkpoint: str, output: Path, query_weights: Path | None) -> 
 
     CHECKPOINT is its directory, with settings behind a question mark where wanted:
     'DIR?max_length=256&activation=log1p_relu'. What is written is an inference-free model: a
-    Router of the network for documents and a static embedding for queries.
+    Router of the network for documents and a static embedding for queries, which takes up trained
+    query factors. Pruning and aggregation are recorded for Winnow: other programs read neither.
     """
     from encoders.query.table import read_table
     from encoders.router_layout import save_router_layout

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from encoders.checkpoint import Checkpoint, Pooling, class_name, max_length
-from encoders.checkpoint_files import read_json, read_json_object, subfolder
+from encoders.checkpoint_files import read_json, read_json_object, subfolder, transformer_settings
 from encoders.errors import CheckpointError
 
 SentencePooling = Literal["mean", "cls", "max"]
@@ -104,7 +104,7 @@ def read_csr_checkpoint(directory: Path) -> CsrCheckpoint:
 
 def _base(directory: Path, model: Path, prompt: str) -> Checkpoint:
     config = read_json_object(model / "config.json")
-    transformer = read_json_object(model / "sentence_bert_config.json", missing_is_empty=True)
+    _, transformer = transformer_settings(model)
     task = transformer.get("transformer_task", "feature-extraction")
     if task != "feature-extraction":
         raise CheckpointError(
@@ -119,10 +119,9 @@ def _base(directory: Path, model: Path, prompt: str) -> Checkpoint:
         pooling=Pooling(),
         query_directory=None,
         table_file=None,
-        max_length=max_length(model, config, transformer),
+        max_length=max_length(model, config),
         lower_case=bool(transformer.get("do_lower_case", False)),
         document_prompt=prompt,
-        prune_ratio=0.0,
     )
 
 

@@ -30,13 +30,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from encoders.base import Aggregation
 from encoders.checkpoint import Activation, Checkpoint, Layout, Pooling, PoolingStrategy
-from encoders.checkpoint_files import content_hash, read_json_object
+from encoders.checkpoint_files import (
+    EXPORT_CONFIG,
+    content_hash,
+    is_exported,
+    read_json_object,
+)
 from encoders.errors import CheckpointError, EncoderError
 from encoders.pruning import Pruning
 from encoders.query_factors import QUERY_FACTORS
+from encoders.row_settings import RowSettings
 
-CONFIG = "encoder.json"
+CONFIG = EXPORT_CONFIG
 BODY = "body.onnx"
 HEAD = "head.safetensors"
 TOKENIZER = "tokenizer.json"
@@ -67,6 +74,7 @@ class ExportedEncoder(BaseModel):
         padding_id: Id that fills short texts up; what it is does not matter to the result.
         document_prompt: Text put in front of every document.
         prune: Pruning of the rows where the user sets no other.
+        aggregation: How queries count a repeated token where the user does not choose.
         query_table: Query weights where none are published and the user does not choose: see
             ``encoders.splade_options``.
         part_weight: Weight of the part beside English BM25, as chosen on dev sets.
@@ -93,17 +101,13 @@ class ExportedEncoder(BaseModel):
     padding_id: int = Field(ge=0)
     document_prompt: str
     prune: str
+    aggregation: Aggregation = "binary"
     query_table: Literal["corpus", "content"] = "corpus"
     part_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     architecture: dict[str, Any] | None = None
     source_layout: Layout
     source_hash: str
     files: dict[str, str]
-
-
-def is_exported(directory: Path) -> bool:
-    """Whether a directory holds an exported encoder rather than a checkpoint."""
-    return (directory / CONFIG).is_file()
 
 
 def read_exported(directory: Path) -> tuple[ExportedEncoder, Checkpoint, Pruning]:
@@ -145,7 +149,7 @@ def read_exported(directory: Path) -> tuple[ExportedEncoder, Checkpoint, Pruning
         max_length=config.max_length,
         lower_case=False,
         document_prompt=config.document_prompt,
-        prune_ratio=0.0,
+        rows=RowSettings(pruning, config.aggregation),
         query_table=config.query_table,
     )
     return config, checkpoint, pruning

@@ -57,15 +57,19 @@ class OnnxSpladeEncoder(SpladeBase):
             CheckpointError: A file is missing, damaged or does not belong to the others.
             EncoderError: An option does not fit the encoder.
         """
-        self._config, checkpoint, pruning = read_exported(directory)
+        self._config, checkpoint, _ = read_exported(directory)
         options = options or SpladeOptions()
         if options.device not in (None, "cpu"):
             raise EncoderError(
                 f"an exported encoder runs on the CPU, got device={options.device!r}; give the "
                 "checkpoint itself for a GPU."
             )
+        if options.neural_queries:
+            raise EncoderError(
+                f"{directory} is an exported encoder, which has no network for queries; give the "
+                "checkpoint itself for neural_queries=true."
+            )
         super().__init__(checkpoint, options)
-        self.pruning = options.prune or pruning
         if self.tokenizers.special_ids != sorted(self._config.special_ids):
             raise CheckpointError(
                 f"{directory / TOKENIZER} has the special tokens {self.tokenizers.special_ids}, "

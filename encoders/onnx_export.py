@@ -132,6 +132,7 @@ def _write(
         padding_id=int(encoder.checkpoint.config.get("pad_token_id") or 0),
         document_prompt=encoder.checkpoint.document_prompt,
         prune=str(encoder.pruning),
+        aggregation=encoder.aggregation,
         query_table="content" if encoder.query_side().content_only else "corpus",
         part_weight=part_weight,
         architecture=dict(encoder.checkpoint.config),

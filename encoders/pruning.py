@@ -79,7 +79,10 @@ class Pruning:
         return cls(kind, value)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
-        return self.kind if self.kind == "none" else f"{self.kind}:{self.value:g}"
+        if self.kind == "none":
+            return self.kind
+        # Every digit, because the text is what an index records; "top_k:200" for a whole number.
+        return f"{self.kind}:{repr(float(self.value)).removesuffix('.0')}"
 
     def apply(self, rows: SparseRows) -> SparseRows:
         """The rows with only the weights that stay."""

@@ -18,14 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from encoders.base import EncoderSpec
 from encoders.checkpoint import Checkpoint, read_checkpoint
 from encoders.checkpoint_files import WEIGHTS, read_json_object, weight_files
 from encoders.checkpoint_tokenizer import SPECIAL_TOKENS, read_tokenizer_json
 from encoders.errors import EncoderError
-from encoders.pruning import Pruning
 from encoders.query.tokenizer import WordPieceTokenizer
+from encoders.query_factors import QUERY_FACTORS
+from encoders.row_settings import RowSettings
 from encoders.splade import create
+from encoders.splade_base import SpladeBase
 from encoders.splade_options import split_argument
 
 POOLING = "document_1_SpladePooling"
@@ -41,20 +42,23 @@ def save_router_layout(
     """Loads a checkpoint of any layout and saves it in the Router layout.
 
     Weights and tokenizers are copied, activation, pooling and length limit are those that the
-    settings give. sentence-transformers zeroes no special tokens, applies no pruning, and keeps
-    the rest.
+    settings give. Trained factors of query weights (``encoders.query_factors``) go into the query
+    weights, so that scores remain. Pruning and ``aggregation=sum`` are recorded for Winnow
+    (``encoders.row_settings``): sentence-transformers prunes nothing, counts a repeated query
+    token once, zeroes no special tokens, and keeps the rest.
 
     Args:
         argument: Directory and settings, as behind ``splade:``, such as
             ``DIR?activation=log1p_relu``.
         output: A directory that does not exist yet; it appears when it is complete.
         query_weights: float32[V] for a checkpoint that publishes none, e.g. of
-            ``encoders.query.table.from_corpus``; for one that does they replace its own.
+            ``encoders.query.table.from_corpus``; for one that does they replace its own. Without
+            the trained factors.
 
     Raises:
         CheckpointError: The checkpoint is not valid.
-        EncoderError: There are no query weights or they do not fit the vocabulary, or ``output``
-            exists.
+        EncoderError: There are no query weights or they do not fit the vocabulary, rows would be
+            pruned by other weights than before, or ``output`` exists.
     """
     if output.exists():
         raise EncoderError(f"{output} exists; give a directory that does not.")
@@ -65,13 +69,25 @@ def save_router_layout(
     weights = _checked(
         checkpoint.directory, tokenizer, side.table if query_weights is None else query_weights
     )
+    if encoder.query_factors is not None:
+        _refuse_pruning(encoder)
+        weights *= encoder.query_factors[: len(weights)]
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as name:
         work = Path(name) / "checkpoint"
-        _write_model(work, checkpoint, encoder.spec)
+        _write_model(work, checkpoint, encoder)
         _write_query_side(work, checkpoint, side.tokenizer_json or b"", weights)
         _write_tables(work, tokenizer, weights)
         work.rename(output)
+
+
+def _refuse_pruning(encoder: SpladeBase) -> None:
+    if encoder.pruning.kind != "none":
+        raise EncoderError(
+            f"{encoder.checkpoint.directory} has trained query factors ({QUERY_FACTORS}), which "
+            f"the Router layout keeps in the query weights, so that prune={encoder.pruning} would "
+            "drop other weights of a document than before; add prune=none to the settings."
+        )
 
 
 def _checked(
@@ -90,11 +106,11 @@ def _checked(
         )
     if np.any(weights[size:]):
         raise EncoderError(f"query_weights has weights past the {size} tokens of the tokenizer.")
-    return np.ascontiguousarray(weights[:size], dtype=np.float32)
+    return np.array(weights[:size], dtype=np.float32)
 
 
-def _write_model(work: Path, checkpoint: Checkpoint, spec: EncoderSpec) -> None:
-    source = checkpoint.model_directory
+def _write_model(work: Path, checkpoint: Checkpoint, encoder: SpladeBase) -> None:
+    source, max_length = checkpoint.model_directory, encoder.tokenizers.max_length
     work.mkdir()
     files = weight_files(source)
     copied = [source / "config.json", *files]
@@ -104,16 +120,16 @@ def _write_model(work: Path, checkpoint: Checkpoint, spec: EncoderSpec) -> None:
         shutil.copyfile(file, work / file.name)
     places = [source, checkpoint.directory]
     tokenizer_json = read_tokenizer_json(places, lower_case=checkpoint.lower_case)
-    _write_tokenizer(work, places, tokenizer_json, spec.max_length)
+    _write_tokenizer(work, places, tokenizer_json, max_length)
     _write_json(
         work / "sentence_bert_config.json",
-        {"max_seq_length": spec.max_length, "do_lower_case": checkpoint.lower_case},
+        {"max_seq_length": max_length, "do_lower_case": checkpoint.lower_case},
     )
     _write_json(
         work / POOLING / "config.json",
         {
-            "pooling_strategy": spec.parameters["pooling"],
-            "activation_function": spec.parameters["activation"],
+            "pooling_strategy": encoder.pooling.strategy,
+            "activation_function": encoder.pooling.activation,
             "word_embedding_dimension": None,
         },
     )
@@ -135,9 +151,7 @@ def _write_model(work: Path, checkpoint: Checkpoint, spec: EncoderSpec) -> None:
     )
     whole: dict[str, Any] = {"model_type": "SparseEncoder", "similarity_fn_name": "dot"}
     whole["prompts"] = {"query": "", "document": checkpoint.document_prompt}
-    pruning = Pruning.parse(str(spec.parameters["prune"]))
-    if pruning.kind == "max_ratio":
-        whole["sparse_prune_ratio"] = pruning.value
+    whole |= RowSettings(encoder.pruning, encoder.aggregation).as_json()
     _write_json(work / "config_sentence_transformers.json", whole)
 
 

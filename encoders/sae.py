@@ -82,6 +82,7 @@ class SaeEncoder:
             parameters={
                 "k": self.checkpoint.k,
                 "pooling": self.checkpoint.pooling,
+                "max_length": self.tokenizers.max_length,
                 "layout": "csr",
                 "content_hash": self.content_hash,
                 "neural_queries": True,
@@ -187,7 +188,7 @@ def create(name: str, argument: str | None = None, **options: Any) -> SaeEncoder
     return encoder
 
 
-_RECORDED = ("k", "pooling", "layout", "content_hash")
+_RECORDED = ("k", "pooling", "max_length", "layout", "content_hash")
 
 
 def _needs_network(directory: Path) -> str:

@@ -7,9 +7,10 @@ a table of static vectors (``encoders.static_vectors``); ``models/README.md`` de
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from encoders.exported import read_exported
-from encoders.static_vectors import StaticVectors
+if TYPE_CHECKING:
+    from encoders.static_vectors import StaticVectors
 
 SHIPPED_MODEL = Path(__file__).parent / "models" / "english"
 SHIPPED_VECTORS = Path(__file__).parent / "models" / "english-vectors"
@@ -29,6 +30,8 @@ def default_expression() -> str:
     >>> default_expression().startswith("english-bm25 + ")
     True
     """
+    from encoders.exported import read_exported
+
     config, _, _ = read_exported(SHIPPED_MODEL)
     weight = "" if config.part_weight == 1 else f"{config.part_weight:g}*"
     return f"english-bm25 + {BIGRAM_WEIGHT:g}*english-bigrams-bm25 + {weight}splade"
@@ -43,4 +46,6 @@ def static_vectors(argument: str | None = None) -> StaticVectors:
     >>> static_vectors().config.depth
     30
     """
+    from encoders.static_vectors import StaticVectors
+
     return StaticVectors.read(Path(argument) if argument else SHIPPED_VECTORS, argument)

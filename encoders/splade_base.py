@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.base import Document, EncoderSpec, QuerySide, SparseRows
+from encoders.base import Aggregation, Document, EncoderSpec, QuerySide, SparseRows
 from encoders.checkpoint import Checkpoint, Pooling, position_limit
 from encoders.cpu_head import CpuVocabularyHead
 from encoders.errors import CheckpointError, EncoderError
-from encoders.pruning import Pruning
 from encoders.query.table import read_table
 from encoders.query_factors import QUERY_FACTORS, read_query_factors
 from encoders.shipped import SHIPPED_MODEL
@@ -67,6 +66,7 @@ class SpladeBase(ABC):
         options: The user's settings.
         pooling: Pooling and activation in force.
         pruning: Pruning in force.
+        aggregation: How queries count a repeated token.
         tokenizers: Of documents and queries.
         content_hash: Hash of all that decides the weights, set by the engine.
         vocabulary: V, set by the engine.
@@ -94,26 +94,28 @@ class SpladeBase(ABC):
         self.pooling = Pooling(
             checkpoint.pooling.strategy, options.activation or checkpoint.pooling.activation
         )
-        self.pruning = options.prune or _recorded_pruning(checkpoint)
+        self.pruning = options.prune or checkpoint.rows.pruning
+        self.aggregation: Aggregation = options.aggregation or checkpoint.rows.aggregation
         self.workload = Workload()
         self.tokenizers = SpladeTokenizers(checkpoint, _max_length(checkpoint, options))
 
     @property
     def spec(self) -> EncoderSpec:
-        """Content hash, activation, pruning and source of the query weights."""
+        """Content hash, activation, pruning, limit and source of the query weights."""
         return EncoderSpec(
             kind="splade",
             name=self.name,
             vocabulary=self.vocabulary,
-            aggregation=self.options.aggregation,
+            aggregation=self.aggregation,
             max_length=self.tokenizers.max_length,
             max_weight=None,
             parameters={
                 "activation": self.pooling.activation,
                 "pooling": self.pooling.strategy,
                 "prune": str(self.pruning),
+                "max_length": self.tokenizers.max_length,
                 "zero_special_tokens": self.options.zero_special_tokens,
-                "aggregation": self.options.aggregation,
+                "aggregation": self.aggregation,
                 "query_table": self._query_table(),
                 "query_weights": self._query_weights_source(),
                 "layout": self.checkpoint.layout,
@@ -297,11 +299,6 @@ def _batches(
         end = start + max(1, budget // int(lengths[order[start]]))
         yield order[start:end]
         start = end
-
-
-def _recorded_pruning(checkpoint: Checkpoint) -> Pruning:
-    ratio = checkpoint.prune_ratio
-    return Pruning("max_ratio", ratio) if ratio else Pruning()
 
 
 def _max_length(checkpoint: Checkpoint, options: SpladeOptions) -> int:

@@ -35,7 +35,9 @@ class SpladeOptions:
             stop words and punctuation none, ``auto`` takes what the checkpoint has.
         aggregation: ``binary`` counts a repeated query token once, as the checkpoints of SPLADE and
             OpenSearch are trained; ``sum`` counts each, as those with a learned table of Li-LSR
-            (arXiv 2505.01452) are.
+            (arXiv 2505.01452) are. ``binary`` where the checkpoint records nothing.
+        neural_queries: Let ``SpladeEncoder.encode_queries`` run the checkpoint's network. An index
+            asks its table all the same.
         device: A torch device; CUDA if there is a GPU, else the CPU.
         batch_tokens: Tokens of a batch, padding included; 512 or
             1,024 on a CPU, 65,536 on a GPU.
@@ -46,7 +48,8 @@ class SpladeOptions:
     activation: Activation | None = None
     zero_special_tokens: bool = True
     query_table: QueryTableChoice = "auto"
-    aggregation: Aggregation = "binary"
+    aggregation: Aggregation | None = None
+    neural_queries: bool = False
     device: str | None = None
     batch_tokens: int | None = None
 
@@ -138,6 +141,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "zero_special_tokens": _switch,
     "query_table": _one_of("auto", "published", "corpus", "content"),
     "aggregation": _one_of("binary", "sum"),
+    "neural_queries": _switch,
     "device": lambda _, value: str(value),
     "batch_tokens": _count,
 }

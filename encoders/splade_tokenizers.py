@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -45,7 +46,8 @@ class SpladeTokenizers:
             self.query_json = read_tokenizer_json([checkpoint.query_directory, *places])
         self._document = self._read(self.document_json)
         self.query = self._read(self.query_json)
-        self._refuse_other_numbers()
+        if self.document_json != self.query_json:
+            refuse_other_numbers(self._directory, self._document, self.query)
         self.special_ids = sorted(self.query.special_ids)
         self._encoder = Tokenizer.from_str(self.document_json.decode())
         self.special_token_count = self._encoder.num_special_tokens_to_add(False)
@@ -60,6 +62,12 @@ class SpladeTokenizers:
         # A text that spells out [MASK] means the characters, in documents as in queries.
         self._encoder.encode_special_tokens = True
         self.empty_length = len(self.encode([""])[0])
+        if self.empty_length >= max_length:
+            raise EncoderError(
+                f"max_length={max_length} leaves no room for text: the checkpoint's prompt "
+                f"{self._prompt!r} and special tokens take {self.lengths([''])[0]} tokens of each; "
+                "give a larger one."
+            )
 
     def check_vocabulary(self, size: int) -> None:
         """Refuses a tokenizer with more tokens than the model has vocabulary rows.
@@ -110,17 +118,22 @@ class SpladeTokenizers:
         except EncoderError as error:
             raise CheckpointError(f"{self._directory}: {error}") from error
 
-    def _refuse_other_numbers(self) -> None:
-        documents, queries = self._document, self.query
-        if self.document_json == self.query_json:
-            return
-        for i in range(max(documents.vocab_size, queries.vocab_size)):
-            ours, theirs = _token(documents, i), _token(queries, i)
-            if ours != theirs:
-                raise CheckpointError(
-                    f"{self._directory}: token id {i} is {ours!r} in the documents' tokenizer and "
-                    f"{theirs!r} in the queries'; copy all of the checkpoint from one source."
-                )
+
+def refuse_other_numbers(
+    directory: Path, documents: WordPieceTokenizer, queries: WordPieceTokenizer
+) -> None:
+    """Refuses two tokenizers that number their tokens differently.
+
+    Raises:
+        CheckpointError: See above.
+    """
+    for i in range(max(documents.vocab_size, queries.vocab_size)):
+        ours, theirs = _token(documents, i), _token(queries, i)
+        if ours != theirs:
+            raise CheckpointError(
+                f"{directory}: token id {i} is {ours!r} in the documents' tokenizer and "
+                f"{theirs!r} in the queries'; copy all of the checkpoint from one source."
+            )
 
 
 def _token(tokenizer: WordPieceTokenizer, token_id: int) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -33,8 +32,8 @@ def sparse_weights(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The positive document weights of a batch, on its device.
 
-    On a GPU, where Triton and the C compiler that it needs are installed, maxima are computed
-    without storing a logit.
+    On a GPU where Triton can build its kernel, maxima are computed without storing a logit;
+    where it cannot, a warning says so once.
 
     Args:
         hidden: See ``pooled_weights``, as for the next four.
@@ -50,7 +49,7 @@ def sparse_weights(
     """
     import torch
 
-    fused = hidden.is_cuda and pooling.strategy == "max" and _triton_runs()
+    fused = hidden.is_cuda and pooling.strategy == "max" and _triton_runs(hidden.device)
     # The kernel's maximum passes NaN over, torch's keeps it.
     if fused and bool(torch.isfinite(hidden).all()):
         return fused_weights(hidden, lengths, weight, bias, pooling, excluded)
@@ -142,6 +141,26 @@ def _activate(logits: torch.Tensor, pooling: Pooling) -> torch.Tensor:
 
 
 @cache
-def _triton_runs() -> bool:
-    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
-    return compiler is not None and find_spec("triton") is not None
+def _triton_runs(device: torch.device) -> bool:
+    """Whether Triton computes the kernel on this device: tried once, on a tiny head.
+
+    Nothing short of that tells: it takes a C compiler, the headers of Python and CUDA, and a cache
+    folder from which programs may run.
+    """
+    if find_spec("triton") is None:
+        return False
+    import torch
+
+    states, lengths = torch.ones(1, 2, 16, device=device), torch.tensor([2], device=device)
+    weight, bias = torch.ones(3, 16, device=device), torch.zeros(3, device=device)
+    try:
+        fused_weights(states, lengths, weight, bias, Pooling())
+    except Exception as error:  # Those of Triton, compilers and drivers have no common class.
+        warnings.warn(
+            f"Triton cannot build the vocabulary head on {device}, so that torch computes it, more "
+            f"slowly and in more memory: {type(error).__name__}: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True

@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from encoders.base import DocumentEncoder
+from encoders.base import DocumentEncoder, EncoderSpec
 from encoders.errors import CheckpointError
 from encoders.expression import PartExpression, parse_expression
 from encoders.registry import create_encoder
 from encoders.shipped import static_vectors
 from encoders.static_vectors import StaticVectors
 from indexer.errors import IndexerError
-from indexer.format.manifest import RerankEntry, SpaceEntry
+from indexer.format.manifest import PartEntry, RerankEntry, SpaceEntry
 
 DEFAULT_SPACE = "default"
 
@@ -112,12 +112,31 @@ def reopen_spaces(entries: Mapping[str, SpaceEntry]) -> dict[str, tuple[SpacePar
             recorded = part.encoder
             # The recorded parameters pin what was fitted, such as BM25's average length.
             encoder = create_encoder(recorded.name, recorded.argument, **recorded.parameters)
-            if dict(encoder.spec.parameters) != recorded.parameters:
-                raise IndexerError(
-                    f"the encoder of part {part.name!r} ({recorded.argument}) differs from the "
-                    "one that built this index. Restore its files, or build the index again."
-                )
+            _refuse_another_encoder(part, encoder.spec)
             expression = PartExpression(part.weight, recorded.name, recorded.argument, part.name)
             parts.append(SpacePart(expression, encoder))
         spaces[space] = tuple(parts)
     return spaces
+
+
+def _refuse_another_encoder(part: PartEntry, spec: EncoderSpec) -> None:
+    recorded, found = dict(part.encoder.parameters), dict(spec.parameters)
+    if spec.max_length != part.encoder.max_length:
+        raise IndexerError(
+            f"the encoder of part {part.name!r} ({part.encoder.argument}) reads "
+            f"{_tokens(spec.max_length)} of a text, and read {_tokens(part.encoder.max_length)} "
+            "when it built this index. Restore its files, those of the tokenizer included, or "
+            "build the index again."
+        )
+    # It has just been compared, and is not among the parameters that older versions recorded.
+    recorded.pop("max_length", None)
+    found.pop("max_length", None)
+    if found != recorded:
+        raise IndexerError(
+            f"the encoder of part {part.name!r} ({part.encoder.argument}) differs from the "
+            "one that built this index. Restore its files, or build the index again."
+        )
+
+
+def _tokens(limit: int | None) -> str:
+    return "any number of tokens" if limit is None else f"{limit} tokens"

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import DistilBertConfig, DistilBertForMaskedLM
 
+from encoders._transformers import masked_language_model
 from encoders.base import Document
 from encoders.splade import SpladeEncoder
 
@@ -41,7 +41,7 @@ def write_checkpoint(directory: Path) -> None:
     )
     tokenizer.add_special_tokens(SPECIAL)
     torch.manual_seed(0)
-    model = DistilBertForMaskedLM(DistilBertConfig(vocab_size=VOCABULARY)).eval()
+    model = masked_language_model({"model_type": "distilbert", "vocab_size": VOCABULARY})
     ids = torch.randint(len(SPECIAL), VOCABULARY, (4, 128))
     with torch.no_grad():
         highest = model(input_ids=ids).logits.amax(dim=1).flatten()

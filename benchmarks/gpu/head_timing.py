@@ -124,7 +124,8 @@ def time_all(quick: bool) -> Iterator[list[dict[str, Any]]]:
         batch = make_batch(vocabulary, dtype, kinds[kind])
         name = str(dtype).removeprefix("torch.")
         case = f"{name}, V={vocabulary}, {kind}, {len(batch.tokens)} tokens"
-        yield [{"case": case, "head": head, **measure(HEADS[head], batch, quick)} for head in HEADS]
+        common = {"case": case, "type": name, "vocabulary": vocabulary, "kind": kind}
+        yield [{**common, "head": head, **measure(HEADS[head], batch, quick)} for head in HEADS]
         torch.cuda.empty_cache()
 
 

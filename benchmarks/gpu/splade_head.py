@@ -7,15 +7,15 @@ memory above the inputs), forward and forward + backward, at B=32, S=256, d=768 
 V=105,879, full and ragged (16 to 256 tokens): the pooling of sentence-transformers, its better
 order with the maximum first, the latter through torch.compile, the bare matrix product, and the
 kernel. Last, documents per second of whole encoders with a random DistilBERT, against
-sentence-transformers where that is installed.
+sentence-transformers where that is installed. At the end stands a line for each bar that the head
+has to reach, with what this run found.
 
     python -m benchmarks.gpu.splade_head --json head.json
     python -m benchmarks.gpu.splade_head --quick
     python -m benchmarks.gpu.splade_head --tune       # times every shape of tile instead
     python -m benchmarks.gpu.splade_head --interpret  # checks only, on a CPU
 
-Needs torch, triton and numpy; transformers, safetensors, tokenizers and the encoders' own
-dependencies for the last part.
+Needs torch, triton and numpy; transformers, numba, safetensors and tokenizers for the last part.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-BARS = {"float32": 1e-5, "bfloat16": 1e-3, "float16": 1e-3}
-"""Largest error of a weight, relative to its document's largest, by type of the inputs."""
+from benchmarks.gpu.head_verdicts import BARS, GRADIENT_BARS, verdicts
 
-GRADIENT_BARS = {"float32": 1e-5, "bfloat16": 4e-3, "float16": 5e-4}
-"""The same of a gradient, which is rounded to the type of the inputs."""
+ENCODING_NEEDS = ("transformers", "numba", "safetensors", "tokenizers")
+"""Packages of the last part, beside torch, triton and numpy."""
 
 
 def main() -> None:
@@ -53,6 +53,7 @@ def main() -> None:
 
     if not arguments.interpret and not torch.cuda.is_available():
         print("no GPU: nothing was run. --interpret checks the kernels on a CPU.")
+        show_verdicts({}, "on a GPU")
         return
     result: dict[str, Any] = {"environment": environment()}
     print("  ".join(f"{name} {value}" for name, value in result["environment"].items()))
@@ -60,6 +61,9 @@ def main() -> None:
         result[name] = part(name.capitalize(), run)
         if arguments.json is not None:  # After each part: the next may be cut off.
             arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if not arguments.tune:
+        place = "in Triton's interpreter" if arguments.interpret else "on a GPU"
+        show_verdicts(result, place)
     sys.exit(
         any("failed" in outcome for outcome in result.values())
         or not all(row["passed"] for row in result.get("checks", {}).get("rows", []))
@@ -161,11 +165,12 @@ def tiles(quick: bool) -> dict[str, Any]:
 
 def encoding(count: int) -> dict[str, Any]:
     """Documents per second of whole encoders."""
-    try:
-        from benchmarks.gpu.encoding_speed import compare_encoders
-    except ModuleNotFoundError as error:
-        print(f"left out: {error}")
-        return {"left_out": str(error)}
+    missing = [name for name in ENCODING_NEEDS if find_spec(name) is None]
+    if missing:
+        print(f"left out: it needs {', '.join(missing)}, which cannot be imported here")
+        return {"left_out": missing}
+    from benchmarks.gpu.encoding_speed import compare_encoders
+
     result = compare_encoders(count)
     table(
         ["float32 products", "Winnow documents/s", "sentence-transformers documents/s", "ratio"],
@@ -177,6 +182,12 @@ def encoding(count: int) -> dict[str, Any]:
     )
     print(f"\nlargest difference of a weight: {result['largest_difference']}")
     return result
+
+
+def show_verdicts(result: dict[str, Any], place: str) -> None:
+    """A row for each bar; without figures where nothing was measured."""
+    print("\n## Bars\n")
+    table([f"fused head {place}", "wanted", "found", ""], verdicts(result))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

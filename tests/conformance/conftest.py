@@ -100,37 +100,63 @@ def _splade_tiny(request: pytest.FixtureRequest) -> Made:
     return _prepared("splade", f"{request.getfixturevalue('splade_tiny')}?max_length=128")
 
 
+BY_EXPRESSION = (
+    "english-bm25",
+    "english-all-words-bm25",
+    "english-bigrams-bm25",
+    "plain-bm25:k1=2,b=0.75",
+    "wordpiece-bm25",
+    "bm25:k1=0",
+    "splade",  # The model that comes with Winnow.
+)
+
+BY_NAME: dict[str, dict[str, Make]] = {
+    "splade": {
+        "splade-router": _splade("write_router"),
+        "splade-distilbert": _splade(
+            "write_router",
+            architecture="distilbert",
+            activation="log1p_relu",
+            at_root=False,
+        ),
+        "splade-symmetric": _splade("write_splade"),
+        "splade-sum": _splade("write_splade", "?prune=top_k:20", strategy="sum"),
+        "splade-plain": _splade("write_masked_lm", "?prune=max_ratio:0.1&aggregation=sum"),
+        "splade-gte": _splade("write_gte"),
+        "splade-tiny": _splade_tiny,
+    },
+    "splade-onnx": {
+        "splade-onnx": _splade_onnx,
+        "splade-onnx-int8": partial(_splade_onnx, precision="int8"),
+    },
+}
+"""Checkpoints that the suite writes, by id, under the registered name of their encoder."""
+
+EXEMPT = {
+    "sae": "queries need its network, so that no index holds it; tests/encoders/test_sae.py",
+}
+"""Built-in encoders that the suite does not run against, and why."""
+
 OURS = [
-    *(
-        pytest.param(_by_expression(text), id=text)
-        for text in (
-            "english-bm25",
-            "english-all-words-bm25",
-            "plain-bm25:k1=2,b=0.75",
-            "wordpiece-bm25",
-            "bm25:k1=0",
-        )
-    ),
+    *(pytest.param(_by_expression(text), id=text) for text in BY_EXPRESSION),
     *(
         pytest.param(make, id=name, marks=pytest.mark.torch)
-        for name, make in {
-            "splade-router": _splade("write_router"),
-            "splade-distilbert": _splade(
-                "write_router",
-                architecture="distilbert",
-                activation="log1p_relu",
-                at_root=False,
-            ),
-            "splade-symmetric": _splade("write_splade"),
-            "splade-sum": _splade("write_splade", "?prune=top_k:20", strategy="sum"),
-            "splade-plain": _splade("write_masked_lm", "?prune=max_ratio:0.1&aggregation=sum"),
-            "splade-gte": _splade("write_gte"),
-            "splade-onnx": _splade_onnx,
-            "splade-onnx-int8": partial(_splade_onnx, precision="int8"),
-            "splade-tiny": _splade_tiny,
-        }.items()
+        for cases in BY_NAME.values()
+        for name, make in cases.items()
     ),
 ]
+
+
+@pytest.fixture(scope="session")
+def covered() -> set[str]:
+    """Registered names of the encoders that the suite runs against where none is given."""
+    return {part.name for text in BY_EXPRESSION for part in parse_expression(text)} | set(BY_NAME)
+
+
+@pytest.fixture(scope="session")
+def exempt() -> dict[str, str]:
+    """Built-in encoders that it leaves out, with the reasons."""
+    return EXEMPT
 
 
 @pytest.fixture(scope="session")

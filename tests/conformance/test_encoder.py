@@ -87,6 +87,17 @@ def check_nearly_equal(rows: SparseRows, others: SparseRows) -> None:
             assert abs(row.get(key, 0.0) - other.get(key, 0.0)) <= LAST_BITS * scale, key
 
 
+def repeated(
+    once: dict[str | int, float], twice: dict[str | int, float], times: int
+) -> dict[str | int, float]:
+    """Counts of a text that stands there several times: each time adds what the second did.
+
+    That is what the first one had, and, where tokens are pairs of words, the pairs between two.
+    """
+    first = {key: once.get(key, 0.0) for key in twice}
+    return {key: first[key] + (times - 1) * (twice[key] - first[key]) for key in twice}
+
+
 def check_equal(rows: SparseRows, others: SparseRows) -> None:
     assert by_token(rows) == by_token(others)
 
@@ -129,9 +140,12 @@ def test_counts_are_whole_numbers(encoder: DocumentEncoder, sample: Sequence[Doc
 
 
 def test_repeated_tokens_are_counted(encoder: DocumentEncoder) -> None:
-    once, thrice = by_token(encoder.count_tokens(documents(["planet", "planet planet planet"])))
-    assert once
-    assert thrice == {key: 3 * count for key, count in once.items()}
+    texts = ["planet " * times for times in (1, 2, 3, 50)]
+    once, twice, thrice, often = by_token(encoder.count_tokens(documents(texts)))
+    assert twice  # A single word may be none, where tokens are pairs of words.
+    assert thrice == repeated(once, twice, 3)
+    assert often == repeated(once, twice, 50)
+    assert not once or twice == {key: 2 * count for key, count in once.items()}
 
 
 def test_the_same_call_gives_the_same_bits(
@@ -186,7 +200,7 @@ def test_no_documents(encoder: DocumentEncoder) -> None:
 
 
 def test_empty_documents_have_rows(encoder: DocumentEncoder) -> None:
-    empty = documents(["", " ", "\n\t\r\n", "planet", ""])
+    empty = documents(["", " ", "\n\t\r\n", "red planet", ""])
     rows = encoder.encode_documents(empty)
     check_rows(rows, len(empty), encoder.spec)
     filled = by_token(rows)
@@ -215,8 +229,9 @@ def test_a_document_of_100_000_tokens(encoder: DocumentEncoder) -> None:
     assert all(by_token(rows))
     if encoder.spec.max_weight is not None:
         assert rows.weights.max() <= encoder.spec.max_weight * (1 + 1e-6)
-    whole, one = by_token(encoder.count_tokens(long))
-    assert whole == {key: 50_000 * count for key, count in one.items()}
+    twice = Document("twice", "red planet red planet")
+    whole, one, two = by_token(encoder.count_tokens([*long, twice]))
+    assert whole == repeated(one, two, 50_000)
 
 
 @pytest.mark.parametrize("text", STRANGE_TEXTS, ids=lambda text: ascii(text[:12]))

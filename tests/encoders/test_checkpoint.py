@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from encoders.checkpoint import Pooling, position_limit, read_checkpoint
+from encoders.checkpoint import Chain, Pooling, position_limit, read_checkpoint
 from encoders.errors import CheckpointError
 
 BERT = {"architectures": ["BertForMaskedLM"], "model_type": "bert", "max_position_embeddings": 512}
@@ -84,6 +84,7 @@ def test_router_with_a_query_encoder_of_its_own_encodes_documents(tmp_path):
     found = read_checkpoint(write(tmp_path, files | {"query_0/x": "", "query_1/config.json": {}}))
     assert found.query_directory is None
     assert found.table_file is None
+    assert found.query_chain == Chain(tmp_path / "query_0", Pooling())
 
 
 def test_splade_layout(tmp_path):
@@ -182,6 +183,22 @@ def test_max_length(tmp_path, config, tokenizer, transformer, expected):
         "sentence_bert_config.json": transformer,
     }
     assert read_checkpoint(write(tmp_path, files)).max_length == expected
+
+
+def test_settings_of_early_releases_in_the_order_of_sentence_transformers(tmp_path):
+    """An empty file is passed over, as there."""
+    names = ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"]
+    write(tmp_path, {"config.json": BERT})
+    for number, name in reversed(list(enumerate(names, start=1))):
+        settings = {"max_seq_length": 100 * number, "do_lower_case": True}
+        write(tmp_path, {f"sentence_{name}_config.json": settings})
+        found = read_checkpoint(tmp_path)
+        assert (found.max_length, found.lower_case) == (min(512, 100 * number), True)
+    write(tmp_path, {"sentence_bert_config.json": {}})
+    assert read_checkpoint(tmp_path).max_length == 200
+    write(tmp_path, {"sentence_roberta_config.json": {"max_seq_length": "long"}})
+    with pytest.raises(CheckpointError, match="must be a number from 1, got 'long'"):
+        read_checkpoint(tmp_path)
 
 
 def test_position_limit():

@@ -112,6 +112,22 @@ def test_an_export_records_where_query_weights_come_from(write_masked_lm, tmp_pa
     assert not again.query_side().content_only
 
 
+def test_an_export_records_how_repeated_query_tokens_count(write_masked_lm, tmp_path):
+    export_encoder(
+        write_masked_lm(tmp_path / "checkpoint"),
+        tmp_path / "export",
+        options=SpladeOptions(aggregation="sum"),
+    )
+    assert create_encoder("splade", f"{tmp_path}/export").spec.aggregation == "sum"
+    again = create_encoder("splade", f"{tmp_path}/export?aggregation=binary")
+    assert again.spec.aggregation == "binary"
+
+
+def test_queries_by_a_network_need_the_checkpoint(exported):
+    with pytest.raises(EncoderError, match="no network for queries; give the checkpoint itself"):
+        create_encoder("splade", f"{exported}?neural_queries=true")
+
+
 @pytest.mark.parametrize("strategy", ["max", "sum"])
 def test_symmetric_splade(write_splade, tmp_path, strategy):
     checkpoint = write_splade(tmp_path / "checkpoint", strategy=strategy)

@@ -41,6 +41,19 @@ def test_what_stays(pruning, expected):
     assert str(Pruning.parse(pruning)) == pruning
 
 
+@given(st.floats(0, 1, exclude_max=True))
+def test_its_text_keeps_every_digit(value):
+    for pruning in (Pruning("max_ratio", value), Pruning("abs_value", value * 1e9)):
+        assert Pruning.parse(str(pruning)) == pruning
+
+
+def test_its_text_is_short_where_that_says_it_all():
+    assert str(Pruning("top_k", 200)) == "top_k:200"
+    assert str(Pruning("top_k", 1_234_567)) == "top_k:1234567"
+    assert str(Pruning("max_ratio", 0.1)) == "max_ratio:0.1"
+    assert str(Pruning("max_ratio", 0.123456789)) == "max_ratio:0.123456789"
+
+
 weights = st.floats(min_value=2**-10, max_value=8, width=32)
 matrices = st.lists(st.dictionaries(st.integers(0, 30), weights, max_size=12), max_size=6)
 

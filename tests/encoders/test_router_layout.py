@@ -19,6 +19,7 @@ pytest.importorskip("torch", reason="needs the [encode] extra")
 pytest.importorskip("transformers", reason="needs the [encode] extra")
 
 from encoders.commands import export_router  # noqa: E402
+from encoders.query_factors import QUERY_FACTORS  # noqa: E402
 from encoders.router_layout import STATIC_EMBEDDING, save_router_layout  # noqa: E402
 from encoders.splade import create  # noqa: E402
 
@@ -93,13 +94,96 @@ def test_plain_directory_with_settings(write_masked_lm, tmp_path):
     (source / "idf.json").write_text(
         json.dumps({"mars": 4.5, "new": 0.1, "saturn": 1e-7, "list": 2.0})
     )
-    argument = f"{source}?activation=log1p_relu&max_length=12&prune=max_ratio:0.2"
+    argument = f"{source}?activation=log1p_relu&max_length=12"
     save_router_layout(argument, tmp_path / "saved")
-    assert create("splade", str(tmp_path / "saved")).spec.parameters["prune"] == "max_ratio:0.2"
-    settings = json.loads((tmp_path / "saved" / "config_sentence_transformers.json").read_text())
-    del settings["sparse_prune_ratio"]
-    (tmp_path / "saved" / "config_sentence_transformers.json").write_text(json.dumps(settings))
-    assert_saved(argument.rpartition("&")[0], tmp_path / "saved")
+    assert_saved(argument, tmp_path / "saved")
+
+
+@pytest.mark.parametrize(
+    "prune",
+    ["none", "max_ratio:0.123456789", "max_ratio:0", "top_k:7", "alpha_mass:0.9", "abs_value:0.5"],
+)
+def test_pruning_is_kept(write_router, tmp_path, prune):
+    source = write_router(tmp_path / "router")
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(config | {"sparse_prune_ratio": 0.5}))
+    save_router_layout(f"{source}?prune={prune}", tmp_path / "saved")
+    before = create("splade", f"{source}?prune={prune}")
+    after = create("splade", str(tmp_path / "saved"))
+    assert after.spec.parameters["prune"] == prune == before.spec.parameters["prune"]
+    rows, expected = after.encode_documents(DOCUMENTS), before.encode_documents(DOCUMENTS)
+    np.testing.assert_array_equal(rows.dimensions, expected.dimensions)
+    whole = json.loads((tmp_path / "saved" / "config_sentence_transformers.json").read_text())
+    known = {"max_ratio:0.123456789": 0.123456789, "max_ratio:0": 0.0}
+    assert whole.get("sparse_prune_ratio") == known.get(prune)  # OpenSearch reads this one.
+    again = create("splade", f"{tmp_path / 'saved'}?prune=top_k:3")
+    assert again.spec.parameters["prune"] == "top_k:3"
+
+
+def test_a_query_that_counts_repeated_tokens_is_kept(write_masked_lm, tmp_path):
+    """Li-LSR: ``aggregation=sum``, which sentence-transformers has no place for."""
+    source = write_masked_lm(tmp_path / "plain")
+    (source / "query_token_weights.txt").write_text("mars\t2.5\nnew\t0.5\nlist\t1\nsaturn\t2\n")
+    for aggregation in ("sum", "binary"):
+        saved = tmp_path / aggregation
+        save_router_layout(f"{source}?aggregation={aggregation}", saved)
+        encoder = create("splade", str(saved))
+        assert encoder.spec.aggregation == aggregation
+        assert encoder.spec.parameters["aggregation"] == aggregation
+    assert create("splade", f"{tmp_path / 'sum'}?aggregation=binary").spec.aggregation == "binary"
+    assert_saved(str(source), tmp_path / "sum")
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_trained_query_factors_stand_in_the_query_weights(
+    write_router, write_splade, tmp_path, tokens, published
+):
+    """Scores are equal, in sentence-transformers too, which knows nothing of the factors."""
+    source = (write_router if published else write_splade)(tmp_path / "source")
+    given = None if published else idf(len(tokens))
+    generator = np.random.default_rng(4)
+    factors = generator.uniform(0.2, 3.0, len(tokens)).astype(np.float32)
+    np.save(source / QUERY_FACTORS, factors)
+    save_router_layout(str(source), tmp_path / "saved", query_weights=given)
+    assert not (tmp_path / "saved" / QUERY_FACTORS).exists()
+    before, after = create("splade", str(source)), create("splade", str(tmp_path / "saved"))
+    table = before.query_side().table if published else given
+    expected = dense(before.encode_documents(DOCUMENTS), len(tokens)) * table
+    weights = after.query_side().table
+    found = dense(after.encode_documents(DOCUMENTS), len(tokens)) * weights
+    assert expected.any()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(weights, table * factors, rtol=1e-6)
+
+    with pytest.raises(EncoderError, match=r"prune=top_k:9 would drop other .*add prune=none"):
+        save_router_layout(f"{source}?prune=top_k:9", tmp_path / "other", query_weights=given)
+    peers = pytest.importorskip("sentence_transformers", reason="gives the scores to compare")
+    model = peers.SparseEncoder(str(tmp_path / "saved"), device="cpu")
+    documents = model.encode_document(TEXTS, convert_to_tensor=True).to_dense().numpy()
+    queries = model.encode_query(TEXTS, convert_to_tensor=True).to_dense().numpy()
+    scores = np.stack(
+        [expected[:, sorted(set(before.tokenizers.query.ids(text)))].sum(axis=1) for text in TEXTS]
+    )
+    np.testing.assert_allclose(queries @ documents.T, scores, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("winnow", "message"),
+    [
+        ([], "must be an object with prune and aggregation"),
+        ({"prune": "none", "later": 1}, "must be an object with prune and aggregation"),
+        ({"prune": "top_k:0"}, "pruning 'top_k' needs a whole number from 1"),
+        ({"prune": 3}, "pruning must be 'none' or a kind and a number"),
+        ({"aggregation": "mean"}, "must be 'binary' or 'sum', got 'mean'"),
+        ({"prune": "max_ratio:0.2"}, r"'max_ratio:0\.2', but sparse_prune_ratio beside it is 0\.1"),
+    ],
+)
+def test_recorded_settings_that_cannot_be_are_named(write_router, tmp_path, winnow, message):
+    source = write_router(tmp_path / "router")
+    path = source / "config_sentence_transformers.json"
+    path.write_text(json.dumps({"winnow": winnow, "sparse_prune_ratio": 0.1}))
+    with pytest.raises(CheckpointError, match=message):
+        create("splade", str(source))
 
 
 def test_lower_casing_and_prompt_are_kept(write_splade, tmp_path, tokens):

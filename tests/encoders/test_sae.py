@@ -167,6 +167,11 @@ def test_its_spec_makes_it_again(tmp_path, write_csr):
     assert create_encoder("sae", str(tmp_path), **spec.parameters).spec == spec
     with pytest.raises(CheckpointError, match="not the checkpoint that was recorded: k is 7"):
         create_encoder("sae", str(tmp_path), **(dict(spec.parameters) | {"k": 8}))
+    older = {key: value for key, value in spec.parameters.items() if key != "max_length"}
+    assert create_encoder("sae", str(tmp_path), **older).spec == spec
+    write_json(tmp_path / "sentence_bert_config.json", {"max_seq_length": 9})
+    with pytest.raises(CheckpointError, match="recorded: max_length is 9, not 24"):
+        create_encoder("sae", str(tmp_path), **spec.parameters)
 
 
 def test_queries_by_a_network_have_to_be_asked_for(tmp_path, write_csr):

@@ -89,7 +89,7 @@ def test_the_default_expression_has_the_recorded_weight(monkeypatch):
     assert (learned.name, learned.argument) == ("splade", None)
     assert learned.weight == config.part_weight
     heavier = config.model_copy(update={"part_weight": 1.0})
-    monkeypatch.setattr(encoders.shipped, "read_exported", lambda _: (heavier, None, None))
+    monkeypatch.setattr("encoders.exported.read_exported", lambda _: (heavier, None, None))
     assert default_expression() == "english-bm25 + 0.3*english-bigrams-bm25 + splade"
 
 

@@ -118,6 +118,19 @@ def test_lower_casing_of_sentence_bert_config(write_splade, tmp_path):
     assert_equal_to_peer(directory)
 
 
+@pytest.mark.parametrize(
+    "architecture",
+    ["roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"],
+)
+def test_settings_under_the_names_of_early_releases(write_splade, tmp_path, architecture):
+    directory = write_splade(tmp_path)
+    (directory / "sentence_bert_config.json").rename(
+        directory / f"sentence_{architecture}_config.json"
+    )
+    assert_equal_to_peer(directory)
+    assert create("splade", str(directory)).spec.max_length == 16
+
+
 def test_tokenizer_config_wins_over_tokenizer_json(write_masked_lm, tmp_path):
     directory = write_masked_lm(tmp_path)
     tokenizer = json.loads((directory / "tokenizer.json").read_text())
@@ -219,6 +232,21 @@ def test_max_length_truncates_and_is_checked(write_masked_lm, tmp_path):
         create("splade", f"{directory}?max_length=65")
     with pytest.raises(EncoderError, match="no room for text"):
         create("splade", f"{directory}?max_length=2")
+
+
+def test_a_prompt_that_leaves_no_room_for_text_is_refused(write_splade, tmp_path):
+    directory = write_splade(tmp_path)  # 16 tokens.
+    path = directory / "config_sentence_transformers.json"
+    for words, fits in ((13, True), (14, False), (40, False)):
+        prompts = {"prompts": {"document": "rank " * words, "query": ""}}
+        path.write_text(json.dumps(json.loads(path.read_text()) | prompts))
+        if fits:
+            encoder = create("splade", str(directory))
+            assert np.diff(encoder.encode_documents(documents(["mars"])).indptr).all()
+        else:
+            message = f"max_length=16 leaves no room .*'rank rank.*take {words + 2} tokens"
+            with pytest.raises(EncoderError, match=message):
+                create("splade", str(directory))
 
 
 def test_pruning_comes_from_the_option_or_the_configuration(write_masked_lm, tmp_path):

@@ -30,7 +30,7 @@ def test_a_question_mark_in_the_name_of_a_directory(tmp_path):
 def test_every_setting_is_read_from_text_and_from_values():
     text = (
         "D?max_length=9&prune=top_k:5&activation=log1p_relu&zero_special_tokens=false"
-        "&query_table=corpus&aggregation=sum&device=cpu&batch_tokens=512"
+        "&query_table=corpus&aggregation=sum&neural_queries=true&device=cpu&batch_tokens=512"
     )
     expected = SpladeOptions(
         max_length=9,
@@ -39,6 +39,7 @@ def test_every_setting_is_read_from_text_and_from_values():
         zero_special_tokens=False,
         query_table="corpus",
         aggregation="sum",
+        neural_queries=True,
         device="cpu",
         batch_tokens=512,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+
 import pytest
 
 from encoders import vocabulary_head
@@ -49,3 +52,43 @@ def test_padding_never_counts():
             hidden, torch.tensor([1]), weight, bias, Pooling(strategy)
         )
         torch.testing.assert_close(found, torch.log1p(torch.ones(1, 2)))
+
+
+@pytest.fixture
+def untried():
+    vocabulary_head._triton_runs.cache_clear()
+    yield
+    vocabulary_head._triton_runs.cache_clear()
+
+
+def test_triton_is_tried_on_a_tiny_head(untried):
+    """In the interpreter, or on the GPU that TRITON_INTERPRET=0 asks for."""
+    pytest.importorskip("triton", reason="needs Triton, which there is for Linux")
+    interpreted = os.environ["TRITON_INTERPRET"] == "1"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert vocabulary_head._triton_runs(torch.device("cpu" if interpreted else "cuda"))
+
+
+def test_a_kernel_that_cannot_be_built_is_told_once(untried, monkeypatch):
+    pytest.importorskip("triton", reason="needs Triton, which there is for Linux")
+    tries = []
+
+    def no_compiler(*arguments):
+        tries.append(arguments)
+        raise RuntimeError("Failed to find C compiler.")
+
+    monkeypatch.setattr(vocabulary_head, "fused_weights", no_compiler)
+    with pytest.warns(RuntimeWarning, match=r"torch computes it.*RuntimeError: Failed to find C"):
+        assert not vocabulary_head._triton_runs(torch.device("cpu"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not vocabulary_head._triton_runs(torch.device("cpu"))
+    assert len(tries) == 1
+
+
+def test_without_triton_torch_computes_and_nothing_is_said(untried, monkeypatch):
+    monkeypatch.setattr(vocabulary_head, "find_spec", lambda _: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not vocabulary_head._triton_runs(torch.device("cpu"))
