@@ -5,7 +5,7 @@
 WORK holds the data sets of ``python -m benchmarks.engine``. Measured, on one thread unless said:
 
 * rates of the machine: reading memory, and the loops of the kernel on data in cache;
-* time, postings and bytes per query for k = 10, 100, 1000;
+* time and additions per query for k = 10, 100, 1000;
 * growth with the number of records, from 100,000 evenly spread ones to all, and the exponent of a
   fit of time = a * N^b;
 * queries of rare terms, whose cost should not depend on N;
