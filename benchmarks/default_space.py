@@ -183,9 +183,10 @@ def main() -> None:
         if name != "words"
     }
     ratios |= {
-        f"default over {name}": (*bootstrap_ratio(medians["default"], values), PEER_BAR)
+        f"{own} over {name}": (*bootstrap_ratio(medians[own], values), PEER_BAR)
         for name, values in medians.items()
         if name not in builds
+        for own in ("words and learned part", "default")
     }
     columns = list(next(iter(found.values())))
     print(
