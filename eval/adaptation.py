@@ -1,9 +1,9 @@
 """Chooses the weights of a space's parts for a corpus without any judgements.
 
 The corpus itself gives the queries: a title is a question that the documents of this title
-answer. In the index the title is part of the document and would be found by its words alone;
-so a sample of the documents is indexed once more, without titles, by the same encoders, and the
-weights are tuned there.
+answer, and so is the heading of a document without a title. In the index the title is part of the
+document and would be found by its words alone; so a sample of the documents is indexed once more,
+without titles and headings, by the same encoders, and the weights are tuned there.
 """
 
 from __future__ import annotations
@@ -17,18 +17,12 @@ from pathlib import Path
 import xxhash
 
 from encoders.base import Document
-from encoders.expression import PartExpression
-from encoders.registry import create_encoder
-from eval.corpus_titles import by_title
+from eval.corpus_titles import titled_sample
 from eval.datasets.beir import Dataset
 from eval.errors import TuningError
+from eval.sample_index import build_sample
 from eval.tune import Progress, Tuning, TuningProtocol, tune
-from indexer.builder import build_index
-from indexer.configuration import configure_part, configure_rerank
-from indexer.corpus.records import CorpusRecord
-from indexer.format.manifest import SpaceEntry
-from indexer.settings import BuildSettings
-from indexer.spaces import SpacePart, vectors_argument
+from indexer.configuration import configure_part
 from retriever.searcher import open_index
 from retriever.snapshot import Snapshot, open_snapshot
 
@@ -42,14 +36,16 @@ class Adaptation:
     Attributes:
         tuning: Weights, and what they do on the half of the pseudo-queries that was held back.
         documents: Documents of the sample.
-        queries: Different titles that served as queries.
+        titles: Different titles that served as queries.
+        headings: Different headings of documents without a title that did.
         applied: Whether the index now has the weights: only if they differ from its own and the
             held-back half does not get worse.
     """
 
     tuning: Tuning
     documents: int
-    queries: int
+    titles: int
+    headings: int
     applied: bool
 
 
@@ -69,26 +65,26 @@ def adapt_weights(
         index: Directory of the index.
         space: Name of the space; the index's default one otherwise.
         documents: Most documents of the sample, drawn by a hash of their ids.
-        queries: Most titles asked.
+        queries: Most titles and headings asked.
         protocol: See ``eval.tune``.
         dry_run: Leave the index as it is.
         progress: Told each step in one line.
 
     Raises:
         TuningError: The space has one part, or fewer than ``FEWEST_TITLES`` different titles
-            of documents with a text.
-        EncoderError: An encoder of the index cannot be loaded.
+            and headings of documents with a text.
+        EncoderError: An encoder of the index cannot be loaded, or has changed since.
     """
     snapshot = open_snapshot(index)
     name = named_space(snapshot, space)
-    sample = sample_documents(snapshot, documents)
+    sample = titled_sample(sample_documents(snapshot, documents))
     titled = [
-        ([sample[number].doc_id for number in numbers], title)
-        for title, numbers in islice(by_title(sample).items(), queries)
+        ([sample.documents[number].doc_id for number in numbers], title)
+        for title, numbers in islice(sample.titles.items(), queries)
     ]
     if len(titled) < FEWEST_TITLES:
         raise TuningError(
-            f"{index} has {len(titled)} different titles of documents with a text; at least "
+            f"{index} has {sample.counts} that differ, of documents with a text; at least "
             f"{FEWEST_TITLES} are needed to ask them. Give judgements to python -m eval tune "
             "instead."
         )
@@ -101,24 +97,11 @@ def adapt_weights(
     )
     # A query has the id of a document that it should find.
     protocol = protocol or TuningProtocol(ignore_identical_ids=False)
-    progress(f"indexing {len(sample)} documents without their titles")
+    progress(f"indexing {len(sample.documents)} documents without their titles")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder) / "sample.winnow"
-        records = (
-            CorpusRecord(Document(document.doc_id, document.text), str(index), None)
-            for document in sample
-        )
-        parts = _parts(snapshot.manifest.spaces[name])
-        rerank = snapshot.manifest.rerank
-        build_index(
-            records,
-            work,
-            {name: parts},
-            settings=BuildSettings(split=snapshot.is_split),
-            vectors=vectors_argument(rerank),
-        )
-        if rerank is not None:
-            configure_rerank(work, rerank.weight)
+        untitled = (Document(document.doc_id, document.text) for document in sample.documents)
+        build_sample(snapshot, name, untitled, work)
         with open_index(work) as searcher:
             tuning = tune(searcher, dataset, protocol, space=name, progress=progress)
     applied = tuning.is_changed and tuning.is_safe and not dry_run
@@ -126,7 +109,8 @@ def adapt_weights(
         for part, weight in tuning.chosen.items():
             if weight != tuning.present[part]:
                 configure_part(index, name, part, weight=weight)
-    return Adaptation(tuning, len(sample), len(titled), applied)
+    headings = sum(title in sample.headings for _, title in titled)
+    return Adaptation(tuning, len(sample.documents), len(titled) - headings, headings, applied)
 
 
 def named_space(snapshot: Snapshot, name: str | None) -> str:
@@ -162,14 +146,3 @@ def _places(snapshot: Snapshot) -> Iterator[tuple[int, int, int]]:
         for doc_num, doc_id in enumerate(segment.doc_ids):
             if segment.is_alive(doc_num):
                 yield xxhash.xxh64_intdigest(doc_id.encode()), number, doc_num
-
-
-def _parts(entry: SpaceEntry) -> tuple[SpacePart, ...]:
-    """Fresh encoders of the same expressions: statistics are those of the sample."""
-    return tuple(
-        SpacePart(
-            PartExpression(part.weight, part.encoder.name, part.encoder.argument, part.name),
-            create_encoder(part.encoder.name, part.encoder.argument),
-        )
-        for part in entry.parts
-    )

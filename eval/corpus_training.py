@@ -1,22 +1,29 @@
 """Trains the learned part of an index on the index's own titles and sentences.
 
 A title is a question that the documents of this title answer, and a sentence one that the rest of
-its document answers. The run starts from the weights that the index was encoded with. Titles are
-divided by their hashes: eight tenths teach, one tenth chooses between trained and initial weights
-and the weight of the part, and the last tenth, asked once, decides whether the model is kept.
+its document answers; a heading does for a document without a title. A query log, where there is
+one, teaches how the teachers rank what its queries find. The run starts from the weights that the
+index was encoded with. Titles are divided by their hashes: eight tenths teach, one tenth chooses
+between trained and initial weights and the weight of the part, and the last tenth, asked once,
+decides whether the model is kept (``eval.kept_model``).
 """
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from encoders.checkpoint import Activation
-from encoders.exported import is_exported, read_exported
+from encoders.checkpoint_files import is_exported
 from encoders.expression import PartExpression, format_expression
 from encoders.onnx_export import export_encoder
 from encoders.onnx_weights import restore_checkpoint
 from encoders.pruning import Pruning
+from encoders.registry import create_encoder
 from encoders.splade_options import SpladeOptions, split_argument
 from encoders.training.configuration import (
     LossSettings,
@@ -25,21 +32,28 @@ from encoders.training.configuration import (
     TeacherSettings,
     TrainingConfig,
 )
-from encoders.training.errors import TrainingError
-from encoders.training.loop import LOG, load_student, train
-from encoders.training.pool import prepare
+from encoders.training.loop import load_student, refuse_another_run, train
+from encoders.training.pool import PoolSource, prepare
 from encoders.training.selection import SELECTED, select
-from encoders.training.sources import Source
-from encoders.training.student import Student
+from encoders.training.sources import Source, excluded_queries, normalised, read_source
 from eval.adaptation import FEWEST_TITLES, named_space, sample_documents
-from eval.compare import Comparison, Pair, compare
-from eval.corpus_titles import TENTHS, by_title, write_titles
-from eval.development import MEASURE, DevSets
+from eval.compare import Comparison
+from eval.corpus_titles import (
+    TENTHS,
+    TitledSample,
+    split_of,
+    titled_sample,
+    write_queries,
+    write_titles,
+)
+from eval.development import DevSets
 from eval.errors import TuningError
+from eval.kept_model import compare_models, is_better
 from eval.mining import NegativeMiner
+from eval.query_log import read_query_log
 from eval.tune import Progress
-from indexer.format.manifest import PartEntry, SpaceEntry
-from indexer.spaces import vectors_argument
+from indexer.format.manifest import PartEntry, RerankEntry, SpaceEntry
+from indexer.spaces import SpacePart, create_vectors, vectors_argument
 from retriever.snapshot import open_snapshot
 
 MODEL = "model"
@@ -47,7 +61,10 @@ MODEL = "model"
 
 _INITIAL = "initial"
 _TITLES = "titles"
+_TEACHING = "teaching"
+
 _SENTENCES = "sentences"
+_LOG = "query log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +73,25 @@ class CorpusTraining:
 
     Attributes:
         documents: Documents of the sample.
-        titles: Different titles among them.
-        held_back: NDCG@10 of the trained part (A) and the index's own (B), each beside BM25 at
-            its weight, on titles that nothing was chosen by.
+        taught: How many queries taught, by where they come from: ``titles``, ``headings``,
+            ``sentences``, ``query log``.
+        held_back: NDCG@10 of the space with the trained part (A) and of the index's own (B), on
+            titles and headings that nothing was chosen by; ``None`` where the initial weights were
+            chosen, so that there is nothing to decide.
         base: Encoder expression of the BM25 parts, the first at 1.
         part_weight: Weight of the trained part beside them.
         vectors: The static vectors of the index, as ``indexer build --vectors`` takes them.
-        model: The exported model, if it is better than the index's own; ``None`` also where the
-            initial weights were chosen.
+        rerank: Weight of these beside such parts, where it is not their own.
+        model: The exported model, if it is better than the index's own.
     """
 
     documents: int
-    titles: int
-    held_back: Comparison
+    taught: Mapping[str, int]
+    held_back: Comparison | None
     base: str
     part_weight: float
     vectors: str
+    rerank: float | None
     model: Path | None
 
 
@@ -81,6 +101,7 @@ def train_on_corpus(
     *,
     space: str | None = None,
     dense_teacher: Path | None = None,
+    query_log: Path | None = None,
     documents: int = 20_000,
     steps: int = 400,
     seed: int = 0,
@@ -98,6 +119,8 @@ def train_on_corpus(
         space: A space of BM25 and one SPLADE-type part; the default one otherwise.
         dense_teacher: Directory of a sentence-embedding model, which teaches besides BM25 and the
             initial weights.
+        query_log: A file of queries, one a line, that teach as well. What they should find nobody
+            knows, so that they have no part in the decision.
         documents: Most documents of the sample, drawn by a hash of their ids.
         steps: Of training.
         seed: Of everything random.
@@ -107,24 +130,26 @@ def train_on_corpus(
 
     Raises:
         TuningError: The space has other parts, or the index has too few titles.
+        DatasetError: The query log cannot be read, or holds no query.
         TrainingError: ``output`` holds a run and ``resume`` is not set, or the model collapsed.
-        EncoderError: The part's encoder cannot be loaded or restored.
+        EncoderError: The part's encoder cannot be loaded or restored, or is not the one that
+            encoded the index.
+        IndexerError: The same of the static vectors.
     """
     snapshot = open_snapshot(index)
     name = named_space(snapshot, space)
     words, learned = _parts(name, snapshot.manifest.spaces[name])
-    sample = sample_documents(snapshot, documents)
-    titles = len(by_title(sample))
-    if titles < FEWEST_TITLES * len(TENTHS):
+    log = [] if query_log is None else read_query_log(query_log)
+    sample = titled_sample(sample_documents(snapshot, documents))
+    if len(sample.titles) < FEWEST_TITLES * len(TENTHS):
         raise TuningError(
-            f"{index} has {titles} different titles of documents with a text; training needs "
+            f"{index} has {sample.counts} that differ, of documents with a text; training needs "
             f"{FEWEST_TITLES * len(TENTHS)}. indexer adapt without --train needs fewer."
         )
-    if (output / LOG).exists() and not resume:
-        raise TrainingError(
-            f"{output} holds a run; go on with --resume, or give another directory."
-        )
-    write_titles(sample, output / _TITLES, output / _SENTENCES)
+    if not resume:
+        refuse_another_run(output)
+    write_titles(sample, output / _TITLES, output / _TEACHING)
+    write_queries(log, output / _TEACHING)
     unit = words[0].weight  # rankings by parts depend on ratios only
     present = learned.weight / unit
     initial, activation = _initial(learned, output)
@@ -149,43 +174,42 @@ def train_on_corpus(
         loss=LossSettings(kl=1.0, info_nce=0.1),
         sparsity=SparsitySettings(weight=0.0007, random_dimensions=512),
         schedule=ScheduleSettings(steps=steps, learning_rate=1e-4, negative_depth=16),
-        sources=(
-            Source(name="titles", kind="judged", path=output / _TITLES),
-            Source(
-                name="sentences",
-                kind="sentences",
-                path=output / _SENTENCES,
-                documents=max(2, documents // 4),
-                weight=0.5,
-            ),
-        ),
+        sources=_sources(output, documents, sample, len(log)),
         dev=(_titles("dev", output, 500, 5000),),
     )
+    check = _titles("check", output, 1000, 10_000)
     student = load_student(config)
     sets = DevSets(config, student)
-    pool = prepare(config, student, NegativeMiner(config, progress), frozenset(), progress)
+    excluded = excluded_queries([_titles(split, output) for split in ("dev", "check")])
+    pool = prepare(config, student, NegativeMiner(config, progress), excluded, progress)
     train(config, pool, student=student, evaluate=sets, resume=resume, progress=progress)
     best = select(config, sets.at_weights, progress)[0]
     weight = best.developments[0].part_weight
-    held_back = _held_back(config, present, weight)
-    model = None
-    if best.share > 0 and held_back.difference > 0:
-        model = output / MODEL
-        export_encoder(
-            output / SELECTED,
-            model,
-            options=SpladeOptions(
-                max_length=learned.encoder.max_length,
-                activation=config.activation,
-                prune=Pruning.parse(str(learned.encoder.parameters.get("prune", "none"))),
-                query_table="content" if learned.query.table == "content-idf" else "auto",
-            ),
-            precision="int8",
-            part_weight=weight,
-            overwrite=True,
-        )
-    vectors = vectors_argument(snapshot.manifest.rerank)
-    return CorpusTraining(len(sample), titles, held_back, config.base, weight, vectors, model)
+    held_back = model = None
+    if best.share > 0:
+        with tempfile.TemporaryDirectory(dir=output, prefix=".candidate.") as folder:
+            candidate = Path(folder) / MODEL
+            _export(output / SELECTED, candidate, learned, activation, weight)
+            part = SpacePart(
+                PartExpression(weight * unit, "splade", str(candidate), learned.name),
+                create_encoder("splade", str(candidate)),
+            )
+            trained, examples = {learned.name: part}, read_source(check)
+            held_back = compare_models(snapshot, name, trained, examples, seed, progress)
+            if is_better(held_back):
+                shutil.rmtree(output / MODEL, ignore_errors=True)  # of the same run, before
+                model = candidate.rename(output / MODEL)
+    rerank = snapshot.manifest.rerank
+    return CorpusTraining(
+        documents=len(sample.documents),
+        taught=_taught(sample, excluded, pool),
+        held_back=held_back,
+        base=config.base,
+        part_weight=weight,
+        vectors=vectors_argument(rerank),
+        rerank=_rerank_weight(rerank, unit),
+        model=model,
+    )
 
 
 def _parts(name: str, entry: SpaceEntry) -> tuple[list[PartEntry], PartEntry]:
@@ -200,15 +224,16 @@ def _parts(name: str, entry: SpaceEntry) -> tuple[list[PartEntry], PartEntry]:
     return words, learned[0]
 
 
-def _initial(part: PartEntry, output: Path) -> tuple[Path, Activation | None]:
-    """Checkpoint that the part was encoded with, and its activation where that does not say."""
+def _initial(part: PartEntry, output: Path) -> tuple[Path, Activation]:
+    """Checkpoint that the part was encoded with, and the activation in force."""
     directory, _ = split_argument(part.encoder.argument)
+    activation = cast("Activation", part.encoder.parameters["activation"])
     if not is_exported(directory):
-        return directory, None
+        return directory, activation
     restored = output / _INITIAL
     if not restored.is_dir():
         restore_checkpoint(directory, restored)
-    return restored, read_exported(directory)[0].activation
+    return restored, activation
 
 
 def _teachers(dense: Path | None, sparse: Path, output: Path) -> TeacherSettings:
@@ -219,7 +244,49 @@ def _teachers(dense: Path | None, sparse: Path, output: Path) -> TeacherSettings
     return TeacherSettings(groups=groups, dense=dense, sparse=sparse, scale=20, cache=cache)
 
 
-def _titles(split: str, output: Path, queries: int, distractors: int) -> Source:
+def _sources(output: Path, documents: int, sample: TitledSample, log: int) -> tuple[Source, ...]:
+    """What teaches, of a sample of at most so many documents, and so many queries of a log."""
+    sentences = Source(
+        name=_SENTENCES,
+        kind="sentences",
+        path=output / _TEACHING,
+        documents=max(2, documents // 4),
+        weight=0.5,
+    )
+    sources = (Source(name=_TITLES, kind="judged", path=output / _TITLES), sentences)
+    if not log:
+        return sources
+    asked = Source(
+        name=_LOG,
+        kind="unlabelled",
+        path=output / _TEACHING,
+        # The teachers read each of them once more, with its title.
+        documents=max(2, len(sample.documents) // 2),
+        queries=documents,
+        # A query of a short log is drawn as often as a title, not over and over.
+        weight=min(1.0, log / len(sample.titles)),
+    )
+    return (*sources, asked)
+
+
+def _taught(
+    sample: TitledSample, excluded: frozenset[str], pool: Sequence[PoolSource]
+) -> dict[str, int]:
+    """How many queries taught, by where they come from."""
+    taught = {source.name: len(source.positives) for source in pool}
+    headings = sum(
+        split_of(title) == "train" and normalised(title) not in excluded
+        for title in sample.headings
+    )
+    return {
+        _TITLES: taught[_TITLES] - headings,
+        "headings": headings,
+        _SENTENCES: taught[_SENTENCES],
+        _LOG: taught.get(_LOG, 0),
+    }
+
+
+def _titles(split: str, output: Path, queries: int | None = None, distractors: int = 0) -> Source:
     return Source(
         name=split,
         kind="judged",
@@ -230,18 +297,27 @@ def _titles(split: str, output: Path, queries: int, distractors: int) -> Source:
     )
 
 
-def _held_back(config: TrainingConfig, present: float, trained: float) -> Comparison:
-    """The selected model against the initial one on the tenth that decides."""
-    check = _titles("check", config.output, 1000, 10_000)
-    config = config.model_copy(update={"dev": (check,)})
-    initial = load_student(config)
-    [held_back] = DevSets(config, initial).sets
-    values = [
-        held_back.per_query(held_back.base + weight * held_back.learned(student))
-        for student, weight in (
-            (Student(config.output / SELECTED, initial.pooling), trained),
-            (initial, present),
-        )
-    ]
-    [row] = compare([Pair("titles", *values)], [str(MEASURE)])
-    return row
+def _export(
+    selected: Path, output: Path, learned: PartEntry, activation: Activation, weight: float
+) -> None:
+    """Exports a model as the index has its own: tokens read, pruning, weights of a query."""
+    export_encoder(
+        selected,
+        output,
+        options=SpladeOptions(
+            max_length=learned.encoder.max_length,
+            activation=activation,
+            prune=Pruning.parse(str(learned.encoder.parameters.get("prune", "none"))),
+            query_table="content" if learned.query.table == "content-idf" else "auto",
+        ),
+        precision="int8",
+        part_weight=weight,
+    )
+
+
+def _rerank_weight(entry: RerankEntry | None, unit: float) -> float | None:
+    """Weight of an index's static vectors beside a first part at 1, where it is not their own."""
+    vectors = create_vectors(vectors_argument(entry))
+    if entry is None or vectors is None or entry.weight / unit == vectors.config.weight:
+        return None
+    return entry.weight / unit

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from encoders.training.configuration import TrainingConfig
+from encoders.training.errors import TrainingError
 from encoders.training.lexical import LexicalBase, QueryWeights
 from encoders.training.loop import Development
 from encoders.training.sources import Source, read_source
@@ -80,7 +81,7 @@ class DevSets:
         """Reads the sets.
 
         Raises:
-            TrainingError: A set gives nothing.
+            TrainingError: A set gives nothing, or names no relevant documents.
         """
         self.sets = [_read(source, config, student) for source in config.dev]
         self._part_weights = config.dev_part_weights
@@ -114,6 +115,10 @@ class DevSets:
 
 def _read(source: Source, config: TrainingConfig, student: Student) -> DevSet:
     examples = read_source(source)
+    if not any(examples.positives):
+        raise TrainingError(
+            f"dev set {source.name!r} ({source.kind}) names no relevant documents to find."
+        )
     base = LexicalBase(examples.documents, config.base)
     scores = base.queries(examples.queries) @ base.documents.T
     return DevSet(

@@ -21,7 +21,8 @@ class Batch:
         source: The source.
         queries: int64[B].
         documents: int64[D], distinct; every query is scored against all of them.
-        positive: int64[B], column of the document drawn as the query's relevant one.
+        positive: int64[B], column of the document drawn as the query's relevant one; where nobody
+            knows any, of the first that was mined.
         relevant: bool[B, D], all columns that are relevant to the query.
     """
 
@@ -47,9 +48,13 @@ def _draw(source: PoolSource, settings: ScheduleSettings, rng: np.random.Generat
     queries = rng.choice(near, min(settings.queries, len(near)), replace=False)
     firsts, others = [], []
     for query in queries:
-        firsts.append(int(rng.choice(source.positives[query])))
         negatives = source.negatives[query, : settings.negative_depth]
         negatives = negatives[negatives >= 0]
+        if source.positives[query]:
+            firsts.append(int(rng.choice(source.positives[query])))
+        else:
+            firsts.append(int(negatives[0]))
+            negatives = negatives[1:]
         others.append(rng.choice(negatives, min(settings.negatives, len(negatives)), replace=False))
     documents = np.unique(np.concatenate([firsts, *others]).astype(np.int64))
     relevant = np.zeros((len(queries), len(documents)), bool)

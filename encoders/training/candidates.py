@@ -29,8 +29,8 @@ class Candidates:
         idf: float32[V].
         base: float32[B, D], scores of the lexical part; ``None`` where it is left out.
         teachers: float32[B, D] by teacher.
-        positive: int64[B], column of the document drawn as the query's relevant one.
-        relevant: bool[B, D], all columns that are relevant to the query.
+        positive: int64[B], column of the document drawn as the query's relevant one; see ``Batch``.
+        relevant: bool[B, D], all columns that are relevant to the query; none where nobody knows.
     """
 
     documents: Sequence[NDArray[np.int32]]

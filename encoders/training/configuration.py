@@ -6,9 +6,18 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from encoders.checkpoint import Activation
+from encoders.errors import EncoderError
+from encoders.pruning import Pruning
 from encoders.training.errors import TrainingError
 from encoders.training.regularisers import Regulariser
 from encoders.training.sources import Source
@@ -43,7 +52,10 @@ class TeacherSettings(_Settings):
 
 
 class LossSettings(_Settings):
-    """Weights of the ranking losses, at least one above 0; 0 leaves one out."""
+    """Weights of the ranking losses, at least one above 0; 0 leaves one out.
+
+    ``info_nce`` needs relevant documents and passes over sources without.
+    """
 
     kl: float = Field(default=1.0, ge=0)
     margin_mse: float = Field(default=0.0, ge=0)
@@ -130,6 +142,30 @@ class GuardSettings(_Settings):
     patience: int = Field(default=50, ge=1)
 
 
+class ExportSettings(_Settings):
+    """How the model is saved for use; by default as docs/default-model.md found best.
+
+    Attributes:
+        max_length: Tokens of a document, special ones included; fewer where the network has no
+            positions for so many.
+        prune: Which small weights of a row are dropped, as ``encoders.pruning`` reads it.
+        query_table: ``content`` gives stop words and punctuation of a query no weight, ``corpus``
+            gives them their idf as well.
+    """
+
+    max_length: int = Field(default=256, ge=8)
+    prune: str = "max_ratio:0.15"
+    query_table: Literal["corpus", "content"] = "content"
+
+    @field_validator("prune")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        try:
+            return str(Pruning.parse(value))
+        except EncoderError as error:
+            raise ValueError(str(error)) from error
+
+
 class TrainingConfig(_Settings):
     """All of a training run; the same configuration and seed give the same model on one machine.
 
@@ -162,6 +198,7 @@ class TrainingConfig(_Settings):
         interpolations: Shares of the trained weights, beside the initial ones, to try on the dev
             sets at the end (arXiv 2109.01903).
         dev_part_weights: Weights of the learned part to try there.
+        export: How the model is saved for use.
     """
 
     initial: Path
@@ -190,6 +227,7 @@ class TrainingConfig(_Settings):
     guards: GuardSettings = GuardSettings()
     interpolations: tuple[float, ...] = (0.5, 0.75, 1.0)
     dev_part_weights: tuple[float, ...] = (0.25, 0.35, 0.5, 0.7, 1.0)
+    export: ExportSettings = ExportSettings()
 
 
 def read_config(path: Path, **overrides: Any) -> TrainingConfig:

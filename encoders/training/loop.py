@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,36 +66,46 @@ def train(
 
     The directory ``config.output`` gets ``log.jsonl`` (one JSON object per ``log_every`` steps
     and per evaluation), ``state.pt`` to resume from, ``latest/`` and, if there is an evaluation,
-    ``best/``: plain checkpoints that can be used at any time.
+    ``best/``: plain checkpoints that can be used at any time. ``state.pt`` is there before the
+    first step, so that a run can be killed at any time.
 
     Args:
         config: All settings.
         pool: See ``encoders.training.pool.prepare``.
         student: The initial network; loaded from ``config.initial`` when left out.
         evaluate: Measures the student on dev sets.
-        resume: Go on from ``state.pt``.
+        resume: Go on from ``state.pt``, or begin where there is none yet.
         progress: Told what is logged, in short lines.
 
     Raises:
         CollapseError: The model stopped being a useful sparse encoder.
-        TrainingError: The output directory holds a run and ``resume`` is not set, or it holds
-            none and it is; or the run belongs to another configuration.
+        TrainingError: The output directory holds a run and ``resume`` is not set, or the run
+            belongs to another configuration.
     """
     torch.set_num_threads(config.threads)
+    if not resume:
+        refuse_another_run(config.output)
     state = initial_state(config, student or load_student(config))
-    saved = config.output / FILE
     if resume:
-        if not saved.is_file():
-            raise TrainingError(f"{config.output} holds no run to resume; leave out --resume.")
-        state.load(saved, config)
+        if (config.output / FILE).is_file():
+            state.load(config.output / FILE, config)
         progress(f"resumed after step {state.step}")
-    elif (config.output / LOG).exists():
-        raise TrainingError(
-            f"{config.output} holds a run; go on with --resume, or give another output."
-        )
+        _cut_log(config.output / LOG, state.step)
     config.output.mkdir(parents=True, exist_ok=True)
     _Run(config, pool, state, evaluate, progress).go()
     return state
+
+
+def refuse_another_run(output: Path) -> None:
+    """Refuses a directory in which a run has begun.
+
+    Raises:
+        TrainingError: There is a state or a log of a run.
+    """
+    if any((output / name).exists() for name in (FILE, LOG)):
+        raise TrainingError(
+            f"{output} holds a run; go on with --resume, or give another directory."
+        )
 
 
 def load_student(config: TrainingConfig) -> Student:
@@ -146,16 +157,16 @@ class _Run:
         self._objective = Objective(config, state.student)
         allowed = state.student.allowed_ids()
         self._steps = CandidateSteps(config, pool, allowed).from_step(state.step)
-        self._sums: list[dict[str, float]] = []
         self._started = time.monotonic()
 
     def go(self) -> None:
         config, state = self._config, self._state
         steps = config.schedule.steps
         if state.step == 0:
+            state.save(config.output / FILE, config)  # before the log: who has one can resume
             self._measure()
         for batches in self._steps:
-            self._sums.append(self._step(batches))
+            state.unlogged.append(self._step(batches))
             state.step += 1
             if state.step % _FADE_EVERY == 0:
                 state.frequencies.fade()
@@ -166,8 +177,9 @@ class _Run:
             ):
                 self._measure()
             if state.step % config.save_every == 0 or state.step == steps:
-                state.save(config.output / FILE, config)
+                # In this order: once the state says that a step is done, nothing is left to write.
                 state.student.save(config.output / LATEST)
+                state.save(config.output / FILE, config)
 
     def _step(self, batches: Sequence[Candidates]) -> dict[str, float]:
         config, state = self._config, self._state
@@ -194,8 +206,8 @@ class _Run:
 
     def _log_steps(self) -> None:
         state = self._state
-        means = {name: round(value, 5) for name, value in _means(self._sums).items()}
-        self._sums.clear()
+        means = {name: round(value, 5) for name, value in _means(state.unlogged).items()}
+        state.unlogged.clear()
         line = {
             "step": state.step,
             **means,
@@ -237,6 +249,25 @@ def read_log(output: Path) -> list[dict[str, object]]:
         return [json.loads(line) for line in file]
 
 
+def _cut_log(path: Path, step: int) -> None:
+    """Takes out of a log what a resumed run writes again: all that came after ``step``.
+
+    At step 0 that is everything, and in any case a line that was not written to its end.
+    """
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if step and _step_of(line) <= step]
+    temporary = path.with_suffix(".part")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _step_of(line: str) -> float:
+    """Step of a line of the log; infinity for one without an end."""
+    return int(json.loads(line)["step"]) if line.endswith("\n") else math.inf
+
+
 def _linear(step: int, steps: int, warm_up: float) -> float:
     """Share of the highest learning rate: a linear rise, then a linear fall to 0."""
     rising = max(1, int(warm_up * steps))
@@ -246,5 +277,9 @@ def _linear(step: int, steps: int, warm_up: float) -> float:
 
 
 def _means(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    rows = list(rows)
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    """Mean of each figure over the rows that have it: not all losses fit every source."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            values.setdefault(name, []).append(value)
+    return {name: sum(found) / len(found) for name, found in values.items()}

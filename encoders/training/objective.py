@@ -49,7 +49,8 @@ class Losses:
 
     Attributes:
         total: The loss to differentiate.
-        parts: Its unweighted parts, active dimensions and FLOPS, for the log.
+        parts: Its unweighted parts for the log; ``dims``, the mean active dimensions; and
+            ``flops``, plain FLOPS of all rows whatever the regulariser, to compare runs by.
     """
 
     total: torch.Tensor
@@ -114,7 +115,7 @@ class Objective:
         if settings.margin_mse:
             value = losses.margin_mse(student, teacher, positive)
             weighed.append(("margin_mse", settings.margin_mse, value))
-        if settings.info_nce:
+        if settings.info_nce and bool(relevant.any()):
             value = losses.info_nce(student, positive, relevant)
             weighed.append(("info_nce", settings.info_nce, value))
         total = torch.stack([weight * value for _, weight, value in weighed]).sum()
@@ -142,9 +143,10 @@ class Objective:
         elif settings.regulariser == "df-flops":
             scale = self._tensor(regularisers.df_scale(frequencies.shares())[vocabulary.columns])
         # Squared with the means, so that each random column counts for those it stands for.
-        scale = scale * multiplicity.sqrt()
-        value = regularisers.flops(weights, scale, settings.mask_rows_up_to, row_dims)
-        return value, {"penalty": value.item(), "dims": row_dims.mean().item()}
+        counted = multiplicity.sqrt()
+        value = regularisers.flops(weights, scale * counted, settings.mask_rows_up_to, row_dims)
+        flops = regularisers.flops(weights.detach(), counted).item()
+        return value, {"penalty": value.item(), "flops": flops, "dims": row_dims.mean().item()}
 
     def _tensor(self, values: NDArray[np.floating]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(self._student.device)

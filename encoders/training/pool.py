@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,9 @@ class PoolSource:
         name: The source's name.
         weight: How often its queries are drawn.
         documents: Token ids of each document, special tokens around them.
-        positives: Per query, numbers of its relevant documents.
-        negatives: int32[Q, n], -1 where there is none.
+        positives: Per query, numbers of its relevant documents; none where nobody knows them.
+        negatives: int32[Q, n], -1 where there is none; without a relevant document all that was
+            mined, at least one, whose scores the teachers alone give.
         query_weights: float32 CSR [Q, V] of the learned part's queries.
         idf: float32[V].
         base: Scores of the lexical part.
@@ -61,7 +62,7 @@ def prepare(
     """Reads all sources and lets the teachers score them; what is cached is not computed again.
 
     Raises:
-        TrainingError: A source gives nothing.
+        TrainingError: A source gives nothing, or nothing that the losses can learn from.
         EncoderError: A teacher cannot be loaded.
     """
     teachers = Teachers(config.teachers, config.precision)
@@ -88,6 +89,10 @@ def _prepare(
     mine: Mine,
     progress: Progress,
 ) -> PoolSource:
+    _refuse_labels_only(config, source, examples)
+    examples, negatives = _with_candidates(examples, _with_given(examples, mine(source, examples)))
+    if not examples.queries:
+        raise TrainingError(f"source {source.name!r}: no query finds a document to learn from.")
     lexical = LexicalBase(examples.documents, config.base)
     table = QueryWeights(student.tokenizer, examples.documents)
     query_weights = table.queries(examples.queries)
@@ -98,12 +103,36 @@ def _prepare(
         weight=source.weight,
         documents=student.tokens(examples.documents, config.max_length),
         positives=examples.positives,
-        negatives=_with_given(examples, mine(source, examples)),
+        negatives=negatives,
         query_weights=query_weights,
         idf=table.idf,
         base=base,
         teachers=scores,
     )
+
+
+def _refuse_labels_only(config: TrainingConfig, source: Source, examples: Examples) -> None:
+    if not any(examples.positives) and not config.loss.kl + config.loss.margin_mse:
+        raise TrainingError(
+            f"source {source.name!r} has no relevant documents, so that only teachers can say what "
+            "ranks first: kl or margin_mse must be above 0."
+        )
+
+
+def _with_candidates(
+    examples: Examples, negatives: NDArray[np.int32]
+) -> tuple[Examples, NDArray[np.int32]]:
+    """Without the queries that have no relevant document and found none."""
+    kept = [
+        number
+        for number, (relevant, mined) in enumerate(zip(examples.positives, negatives, strict=True))
+        if relevant or mined[0] >= 0
+    ]
+    rows = {
+        name: [getattr(examples, name)[number] for number in kept]
+        for name in ("queries", "positives", "negatives", "scores")
+    }
+    return replace(examples, **rows), negatives[kept]
 
 
 def _with_given(examples: Examples, mined: NDArray[np.int32]) -> NDArray[np.int32]:

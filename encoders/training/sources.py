@@ -1,4 +1,4 @@
-"""The kinds of training text: judged collections, titles, sentences, weak pairs, triples."""
+"""The kinds of training text: judged collections, titles, sentences, and others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from encoders.training.errors import TrainingError
 from encoders.training.records import find_file, read_records
 
-Kind = Literal["judged", "titles", "sentences", "weak-pairs", "triples"]
+Kind = Literal["judged", "titles", "sentences", "weak-pairs", "triples", "unlabelled"]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9])")
 _FEWEST_WORDS = 5
@@ -35,13 +35,15 @@ class Source(BaseModel):
             one sentence is the query, title and the rest of the text the document (inverse
             cloze). ``weak-pairs``: ``weak_pairs.jsonl`` beside a corpus, records of query,
             ``pos`` and ``hard_neg``. ``triples``: a JSON lines file of ``query``, ``docs``
-            (texts, the first one relevant) and, for distillation, ``scores``.
+            (texts, the first one relevant) and, for distillation, ``scores``. ``unlabelled``:
+            ``queries.jsonl`` beside a corpus, of which nobody knows what they should find; the
+            teachers alone say how mined documents rank.
         path: The folder, or the file for ``triples``.
         split: Judgements of a ``judged`` source.
         documents: Most documents; chosen by a hash of their ids, so that they stay the same
             when a collection grows at its end.
         queries: Most queries, chosen in the same way.
-        stride: Of ``titles`` and ``sentences``: take every ``stride``-th record ...
+        stride: Of ``titles``, ``sentences`` and ``unlabelled``: take every ``stride``-th record ...
         offset: ... from this one on. Another offset gives a slice with no document in common.
         distractors: Further documents of a ``judged`` source, relevant to none of the queries.
         held_back_share: Share of a ``judged`` source's queries that is held back from training.
@@ -72,7 +74,7 @@ class Examples:
     Attributes:
         documents: Texts as the encoder reads them.
         queries: Texts.
-        positives: Per query, the numbers of its relevant documents.
+        positives: Per query, the numbers of its relevant documents; none where nobody knows them.
         negatives: Per query, numbers of documents that the source itself gives as not relevant.
         scores: Per query, a teacher's score by document, where the source gives it.
     """
@@ -257,12 +259,25 @@ def _read_triples(source: Source, excluded: frozenset[str]) -> Examples:
     return examples
 
 
+def _read_unlabelled(source: Source, excluded: frozenset[str]) -> Examples:
+    examples = Examples(documents=[text for r in _slice(source) if (text := full_text(r))])
+    texts = {
+        str(r["_id"]): str(r["text"])
+        for r in read_records(find_file(source.path, "queries.jsonl"))
+        if normalised(str(r["text"])) not in excluded
+    }
+    for query_id in _first_by_hash(texts, source.queries):
+        examples.add(texts[query_id], [])
+    return examples
+
+
 _READERS: Mapping[Kind, Callable[[Source, frozenset[str]], Examples]] = {
     "judged": _read_judged,
     "titles": _read_titles,
     "sentences": _read_sentences,
     "weak-pairs": _read_weak_pairs,
     "triples": _read_triples,
+    "unlabelled": _read_unlabelled,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from encoders.training.student import Student
 FILE = "state.pt"
 
 _NOT_DECISIVE = {"output", "threads", "loaders", "log_every", "save_every", "evaluate_every"}
-_AT_THE_END = {"interpolations", "dev_part_weights", "dev", "dev_max_length"}
+_AT_THE_END = {"interpolations", "dev_part_weights", "dev", "dev_max_length", "export"}
 
 
 @dataclass
@@ -35,6 +35,7 @@ class State:
         penalty_factor: What ``sparsity.target_dims`` has made of the penalty's weight.
         step: Steps done.
         best: Best mean over the dev sets, and the step that gave it.
+        unlogged: Figures of the steps since the last line of the log.
     """
 
     student: Student
@@ -45,6 +46,7 @@ class State:
     penalty_factor: float = 1.0
     step: int = 0
     best: tuple[float, int] = (float("-inf"), 0)
+    unlogged: list[dict[str, float]] = field(default_factory=list)
 
     def save(self, path: Path, config: TrainingConfig) -> None:
         """Writes the state; the old one stays until the new one is whole."""
@@ -59,6 +61,7 @@ class State:
             "penalty_factor": self.penalty_factor,
             "step": self.step,
             "best": list(self.best),
+            "unlogged": self.unlogged,
         }
         temporary = path.with_suffix(".part")
         torch.save(content, temporary)
@@ -94,6 +97,7 @@ class State:
         self.penalty_factor = content["penalty_factor"]
         self.step = content["step"]
         self.best = (content["best"][0], int(content["best"][1]))
+        self.unlogged = content["unlogged"]
 
 
 def decisive(config: TrainingConfig) -> str:

@@ -205,7 +205,10 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         return weights.log1p() if self.pooling.activation == "log1p_relu" else weights
 
     def save(self, directory: Path) -> None:
-        """Writes the network as a plain masked language model with its tokenizer."""
+        """Writes the network as a plain masked language model with its tokenizer.
+
+        The weights appear whole or not at all, since a run may be killed, or used, meanwhile.
+        """
         from safetensors.torch import save_file
 
         directory.mkdir(parents=True, exist_ok=True)
@@ -218,7 +221,9 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         tensors: dict[int, tuple[str, torch.Tensor]] = {}
         for key, tensor in model.state_dict().items():
             tensors.setdefault(tensor.data_ptr(), (key, tensor.contiguous()))
-        save_file(dict(tensors.values()), directory / WEIGHTS, metadata={"format": "pt"})
+        temporary = (directory / WEIGHTS).with_suffix(".part")
+        save_file(dict(tensors.values()), temporary, metadata={"format": "pt"})
+        temporary.replace(directory / WEIGHTS)
         for file in ("config.json", "tokenizer_config.json"):
             if (self._directory / file).is_file():
                 (directory / file).write_bytes((self._directory / file).read_bytes())

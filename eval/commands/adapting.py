@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from eval.corpus_training import CorpusTraining
 
 
 @click.command()
@@ -32,6 +35,11 @@ import click
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A sentence-embedding model that teaches as well.",
 )
+@click.option(
+    "--query-log",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --train: queries, one a line, that teach as well.",
+)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -46,6 +54,7 @@ def adapt(
     output: Path | None,
     steps: int,
     teacher: Path | None,
+    query_log: Path | None,
     threads: int,
     resume: bool,
     as_json: bool,
@@ -53,14 +62,21 @@ def adapt(
 ) -> None:
     """Fit the weights of an index's parts to its corpus, without judgements.
 
-    A sample of the documents is indexed without titles, and each title asks for its document.
-    The weights are chosen on one half of the titles and become the index's own if the other half
-    does not get worse. No document of the index is encoded again.
+    A sample of the documents is indexed without titles, and each title asks for its document; a
+    heading does where a document has no title. The weights are chosen on one half of the titles
+    and become the index's own if the other half does not get worse. No document of the index is
+    encoded again.
 
     With --train DIR the learned part itself is trained on titles and sentences of the sample, and
     kept, as DIR/model, if it is better than the index's own on a tenth of the titles that was
-    held back. The index stays as it is; the command that builds a new one is printed.
+    held back. A --query-log teaches as well, and decides nothing. The index stays as it is; the
+    command that builds a new one is printed. --resume goes on with a run that was killed.
     """
+    if query_log is not None and output is None:
+        raise click.UsageError(
+            "--query-log needs --train DIR: its queries teach a model. Weights are chosen by "
+            "titles, since nobody knows what the queries of a log should find."
+        )
 
     def progress(line: str) -> None:
         if not quiet:
@@ -73,6 +89,7 @@ def adapt(
             as_json,
             space=space,
             dense_teacher=teacher,
+            query_log=query_log,
             documents=documents or 20_000,
             steps=steps,
             seed=seed,
@@ -96,7 +113,10 @@ def adapt(
     )
     tuning = found.tuning
     if as_json:
-        click.echo(json.dumps(tuning.as_json() | {"applied": found.applied}, indent=2))
+        counts = {"titles": found.titles, "headings": found.headings}
+        click.echo(
+            json.dumps(tuning.as_json() | {"applied": found.applied, "queries": counts}, indent=2)
+        )
     else:
         click.echo(tuning_table(tuning), nl=False)
     if found.applied:
@@ -107,7 +127,8 @@ def adapt(
         outcome = f"unchanged (dry run); {described(tuning.chosen)} would be better"
     else:
         outcome = f"unchanged, {described(tuning.chosen)} are worse on the half held back"
-    click.echo(f"{index}: {outcome}", err=True)
+    asked = f"{found.titles} titles and {found.headings} headings asked"
+    click.echo(f"{index}: {asked}; {outcome}", err=True)
 
 
 def _train(index: Path, output: Path, as_json: bool, **options: Any) -> None:
@@ -119,23 +140,47 @@ def _train(index: Path, output: Path, as_json: bool, **options: Any) -> None:
     found = train_on_corpus(index, output, **options)
     row = found.held_back
     if as_json:
-        model = None if found.model is None else str(found.model)
-        figures = {"held_back": row.as_json(), "part_weight": found.part_weight, "model": model}
-        counts = {"documents": found.documents, "titles": found.titles}
-        click.echo(json.dumps(counts | figures, indent=2))
-    else:
+        answer = {
+            "documents": found.documents,
+            "taught": found.taught,
+            "held_back": None if row is None else row.as_json(),
+            "part_weight": found.part_weight,
+            "model": None if found.model is None else str(found.model),
+        }
+        click.echo(json.dumps(answer, indent=2))
+    elif row is not None:
         click.echo(
             f"{row.measure} of {row.queries} titles that were held back: {row.mean_b:.4f} with "
-            f"the index's own model, {row.mean_a:.4f} with the chosen one at weight "
+            f"the index's own model, {row.mean_a:.4f} with the trained one at weight "
             f"{found.part_weight:g} ({row.difference:+.4f}, 95% interval {row.low:+.4f} to "
             f"{row.high:+.4f})"
         )
-    if found.model is None:
-        click.echo("the index's own model is kept: training did not help", err=True)
+    counts = ", ".join(f"{count} of {origin}" for origin, count in found.taught.items() if count)
+    click.echo(f"queries that taught: {counts}", err=True)
+    if found.model is not None:
+        _tell_how_to_use(found)
+    elif row is None:
+        click.echo(
+            "the index's own model is kept: no trained weights were better than it on the titles "
+            "that choose",
+            err=True,
+        )
     else:
         click.echo(
-            f"{found.model} is better; build an index with it: indexer build CORPUS --encoder "
-            f'"{found.base} + {found.part_weight:g}*splade:{found.model}" '
-            f"--vectors {found.vectors}",
+            "the index's own model is kept: the trained one is not better, or may well be worse",
+            err=True,
+        )
+
+
+def _tell_how_to_use(found: CorpusTraining) -> None:
+    click.echo(
+        f"{found.model} is better; build an index with it: indexer build CORPUS --encoder "
+        f'"{found.base} + {found.part_weight:g}*splade:{found.model}" --vectors {found.vectors}',
+        err=True,
+    )
+    if found.rerank is not None:
+        click.echo(
+            f"and give its vectors the weight that they have now: indexer configure INDEX --rerank "
+            f"{found.rerank:g}",
             err=True,
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -60,7 +61,7 @@ def sparse(
     which are checkpoints to use as splade:DIR at any time.
     """
     from encoders.training.configuration import read_config
-    from encoders.training.loop import load_student
+    from encoders.training.loop import load_student, refuse_another_run
     from encoders.training.loop import train as run
     from encoders.training.pool import prepare
     from encoders.training.sources import excluded_queries
@@ -71,6 +72,8 @@ def sparse(
     if steps is not None:
         schedule = settings.schedule.model_copy(update={"steps": steps})
         settings = settings.model_copy(update={"schedule": schedule})
+    if not (resume or prepare_only):
+        refuse_another_run(settings.output)  # now, and not after the teachers have read everything
     _use_threads(settings.threads)
     student = load_student(settings)
     excluded = excluded_queries([*settings.dev, *settings.exclude])
@@ -123,14 +126,42 @@ def select(config: Path, output: Path | None, others: tuple[Path, ...]) -> None:
     type=click.FloatRange(min=0, min_open=True),
     help="Recorded in onnx/ as the part's weight; by default the one that was selected.",
 )
-def save(config: Path, output: Path | None, int8: bool, part_weight: float | None) -> None:
+@click.option(
+    "--max-length",
+    type=click.IntRange(min=8),
+    help="Tokens of a document. Default: the recipe's export.max_length, else 256.",
+)
+@click.option(
+    "--prune",
+    help="Small weights to drop, or 'none'. Default: the recipe's export.prune, else "
+    "'max_ratio:0.15'.",
+)
+@click.option(
+    "--query-table",
+    type=click.Choice(["corpus", "content"]),
+    help="Weights of all tokens of a query, or of those that are no stop words. Default: the "
+    "recipe's export.query_table, else content.",
+)
+def save(
+    config: Path,
+    output: Path | None,
+    int8: bool,
+    part_weight: float | None,
+    max_length: int | None,
+    prune: str | None,
+    query_table: Literal["corpus", "content"] | None,
+) -> None:
     """Save the selected model for use: router/ and onnx/ in the run's directory.
 
     router/ is the layout that sentence-transformers and OpenSearch load, with the idf of the
     training documents as query weights; onnx/ runs without torch, with query weights from the
-    indexed collection.
+    indexed collection. What was saved before is replaced.
     """
+    from encoders.checkpoint import position_limit, read_checkpoint
     from encoders.onnx_export import export_encoder
+    from encoders.pruning import Pruning
+    from encoders.query.stopwords import without_content
+    from encoders.query_factors import QUERY_FACTORS
     from encoders.router_layout import save_router_layout
     from encoders.splade_options import SpladeOptions
     from encoders.training.configuration import read_config
@@ -141,24 +172,42 @@ def save(config: Path, output: Path | None, int8: bool, part_weight: float | Non
     from encoders.training.student import Student
 
     settings = read_config(config, **_given(output=output))
-    selected = settings.output / SELECTED
+    selected, wanted = settings.output / SELECTED, settings.export
     part_weight = part_weight or selected_part_weight(settings.output)
-    documents = [text for source in settings.sources for text in read_source(source).documents]
     student = Student(selected, load_student(settings).pooling)
-    activation = student.pooling.activation
-    table = QueryWeights(student.tokenizer, documents).idf * student.query_factors()
+    limit = position_limit(read_checkpoint(selected).config)
+    options = SpladeOptions(
+        max_length=max_length or min(wanted.max_length, limit or wanted.max_length),
+        prune=Pruning.parse(prune or wanted.prune),
+        activation=student.pooling.activation,
+        query_table=query_table or wanted.query_table,
+    )
+    documents = [text for source in settings.sources for text in read_source(source).documents]
+    table = QueryWeights(student.tokenizer, documents).idf
+    if options.query_table == "content":
+        table[sorted(without_content(student.tokenizer))] = 0
+    router, onnx = settings.output / "router", settings.output / "onnx"
+    shutil.rmtree(router, ignore_errors=True)
+    # router/ has trained factors in its query weights, so that pruning would weigh without them.
+    pruning = "none" if (selected / QUERY_FACTORS).is_file() else options.prune
     save_router_layout(
-        f"{selected}?activation={activation}", settings.output / "router", query_weights=table
+        f"{selected}?activation={options.activation}&max_length={options.max_length}"
+        f"&prune={pruning}",
+        router,
+        query_weights=table,
     )
     export_encoder(
         selected,
-        settings.output / "onnx",
-        options=SpladeOptions(activation=activation),
+        onnx,
+        options=options,
         precision="int8" if int8 else "float32",
         part_weight=part_weight,
         overwrite=True,
     )
-    click.echo(f"{settings.output / 'router'}, {settings.output / 'onnx'}")
+    click.echo(
+        f"{router}, {onnx}: {options.max_length} tokens, pruned by {options.prune}, query table "
+        f"{options.query_table}"
+    )
 
 
 def _given(**values: Any) -> dict[str, Any]:

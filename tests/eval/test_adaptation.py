@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -12,10 +13,10 @@ import eval.adaptation
 from eval.adaptation import adapt_weights
 from eval.commands.adapting import adapt
 from eval.errors import TuningError
-from eval.tune import tune
+from eval.tune import Tuning, tune
 from indexer.builder import build
 from indexer.configuration import configure_rerank
-from retriever.searcher import open_index
+from retriever.searcher import Searcher, open_index
 
 TOPICS = ["harbour", "violin", "glacier", "orchard", "senate", "comet", "tundra", "ledger"]
 
@@ -45,7 +46,7 @@ def weights(index: Path) -> dict[str, float]:
 def test_better_weights_become_the_index_s_own(index: Path) -> None:
     before = weights(index)
     found = adapt_weights(index)
-    assert found.queries == found.documents == 120
+    assert (found.documents, found.titles, found.headings) == (120, 120, 0)
     assert found.applied == (found.tuning.is_changed and found.tuning.is_safe)
     assert weights(index) == (found.tuning.chosen if found.applied else before)
     assert found.tuning.held_back.mean_a >= found.tuning.held_back.mean_b or not found.applied
@@ -76,7 +77,10 @@ def test_a_dry_run_changes_nothing(index: Path) -> None:
     before = weights(index)
     result = CliRunner().invoke(adapt, [str(index), "--dry-run", "--json", "--queries", "60"])
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["applied"] is False
+    answer = json.loads(result.stdout)
+    assert answer["applied"] is False
+    assert answer["queries"] == {"titles": 60, "headings": 0}
+    assert "60 titles and 0 headings asked" in result.stderr
     assert weights(index) == before
 
 
@@ -84,8 +88,42 @@ def test_an_index_without_titles_is_refused(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text('{"_id": "a", "text": "no title here"}\n')
     build(corpus, tmp_path / "x.winnow", encoder="english-bm25 + plain-bm25")
-    with pytest.raises(TuningError, match="0 different titles"):
+    with pytest.raises(TuningError, match="0 titles and 0 headings"):
         adapt_weights(tmp_path / "x.winnow")
+
+
+def test_headings_ask_for_documents_without_titles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = []
+    for number in range(120):
+        topic = TOPICS[number % 8]
+        heading = f"{topic}s of entry{number}"
+        text = f"{topic} entry{number} stands in volume {number % 7}"
+        record = {"_id": f"d{number}", "title": heading, "text": text}
+        if number % 2:
+            record = {"_id": f"d{number}", "text": f"{heading}\n{text}"}
+        lines.append(json.dumps(record))
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("\n".join(lines) + "\n")
+    build(corpus, tmp_path / "x.winnow", encoder="english-bm25 + plain-bm25")
+    texts = []
+
+    def spy(searcher: Searcher, *rest: Any, **options: Any) -> Tuning:
+        texts.extend(searcher.document(f"d{number}").text for number in range(120))
+        return tune(searcher, *rest, **options)
+
+    monkeypatch.setattr(eval.adaptation, "tune", spy)
+    found = adapt_weights(tmp_path / "x.winnow")
+    assert (found.titles, found.headings) == (60, 60)
+    assert not any("\n" in text or "s of" in text for text in texts)
+
+
+def test_a_query_log_chooses_no_weights(index: Path, tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("harbour\n")
+    result = CliRunner().invoke(adapt, [str(index), "--query-log", str(tmp_path / "log.txt")])
+    assert result.exit_code == 2
+    assert "--query-log needs --train DIR" in result.stderr
 
 
 def test_documents_of_one_title_all_answer_it(tmp_path: Path) -> None:
@@ -99,5 +137,5 @@ def test_documents_of_one_title_all_answer_it(tmp_path: Path) -> None:
     corpus.write_text("\n".join(lines) + "\n")
     build(corpus, tmp_path / "x.winnow", encoder="english-bm25 + plain-bm25")
     found = adapt_weights(tmp_path / "x.winnow")
-    assert (found.documents, found.queries) == (180, 60)
+    assert (found.documents, found.titles) == (180, 60)
     assert found.tuning.held_back.mean_a == pytest.approx(1.0)

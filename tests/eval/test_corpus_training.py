@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,15 +19,21 @@ pytestmark = pytest.mark.torch
 
 import eval.corpus_training  # noqa: E402
 from encoders.base import Document  # noqa: E402
-from encoders.exported import is_exported, read_exported  # noqa: E402
+from encoders.checkpoint_files import is_exported  # noqa: E402
+from encoders.exported import read_exported  # noqa: E402
 from encoders.onnx_export import export_encoder  # noqa: E402
 from encoders.pruning import Pruning  # noqa: E402
+from encoders.splade import create  # noqa: E402
 from encoders.splade_options import SpladeOptions  # noqa: E402
 from encoders.training.errors import TrainingError  # noqa: E402
+from encoders.training.loop import read_log  # noqa: E402
+from encoders.training.selection import Candidate, select  # noqa: E402
 from eval.commands.adapting import adapt  # noqa: E402
-from eval.corpus_titles import write_titles  # noqa: E402
+from eval.compare import Comparison  # noqa: E402
+from eval.corpus_titles import split_of  # noqa: E402
 from eval.corpus_training import train_on_corpus  # noqa: E402
 from eval.errors import TuningError  # noqa: E402
+from eval.kept_model import is_better  # noqa: E402
 from indexer.builder import build  # noqa: E402
 
 WORDS = ["planet", "weather", "rain", "york", "query", "table", "sparse", "dense", "model", "index"]
@@ -34,80 +41,205 @@ WORDS = ["planet", "weather", "rain", "york", "query", "table", "sparse", "dense
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory, write_masked_lm: Callable[..., Path]) -> Path:
-    """600 documents of different titles, encoded by an export of a small random model."""
+    """The corpus, encoded by an export of a small random model."""
     folder = tmp_path_factory.mktemp("corpus")
-    options = SpladeOptions(max_length=24, prune=Pruning.parse("max_ratio:0.05"))
+    prune = Pruning.parse("max_ratio:0.05")
+    options = SpladeOptions(max_length=24, prune=prune, query_table="content")
     export_encoder(write_masked_lm(folder / "checkpoint"), folder / "export", options=options)
+    expression = f"2*english-bm25 + 0.6*english-bigrams-bm25 + splade:{folder / 'export'}"
+    build(corpus(), folder / "x.winnow", expression)
+    return folder / "x.winnow"
+
+
+def corpus() -> list[Document]:
+    """600 documents of different titles."""
     rng = np.random.default_rng(1)
     documents = []
     for number in range(600):
         words = rng.choice(WORDS, 6, replace=False).tolist()
         text = f"{words[1]} {words[2]} {number}. A {words[3]} of {words[4]} and a {words[5]}. Yes."
         documents.append(Document(f"d{number}", text, title=f"{words[0]} {words[1]} {number}"))
-    expression = f"2*english-bm25 + 0.6*english-bigrams-bm25 + splade:{folder / 'export'}"
-    build(documents, folder / "x.winnow", expression)
-    return folder / "x.winnow"
+    return documents
 
 
-def test_a_model_is_kept_only_if_it_is_better(index: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def trained_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The selection leaves the initial weights out."""
+
+    def without_initial(*arguments: Any) -> list[Candidate]:
+        return [candidate for candidate in select(*arguments) if candidate.share > 0]
+
+    monkeypatch.setattr(eval.corpus_training, "select", without_initial)
+
+
+def decided(difference: float, low: float) -> Comparison:
+    return Comparison("titles", "nDCG@10", 60, 0.5, 0.5, difference, low, 0.1, 1, 1, 1, 0.5, 0.5)
+
+
+def test_a_model_is_kept_only_if_it_is_better(
+    trained_ones: None, index: Path, tmp_path: Path
+) -> None:
     lines: list[str] = []
     found = train_on_corpus(index, tmp_path / "run", steps=4, progress=lines.append)
-    assert (found.documents, found.titles) == (600, 600)
+    assert found.documents == 600
     assert found.base == "english-bm25 + 0.3*english-bigrams-bm25"
-    assert found.vectors == "none"
+    assert (found.vectors, found.rerank) == ("none", None)
+    assert found.held_back is not None
     assert 30 < found.held_back.queries < 90  # about a tenth
+    assert 400 < found.taught["titles"] < 540  # eight tenths
+    assert (found.taught["headings"], found.taught["query log"]) == (0, 0)
     assert any("step 4" in line for line in lines)
     with pytest.raises(TrainingError, match="--resume"):
         train_on_corpus(index, tmp_path / "run", steps=4)
     if found.model is not None:
-        assert found.held_back.difference > 0
+        assert is_better(found.held_back)
         assert read_exported(found.model)[0].part_weight == found.part_weight
     else:
         assert not (tmp_path / "run" / "model").exists()
 
 
-@pytest.mark.parametrize("difference", [0.01, -0.01])
-def test_the_titles_that_were_held_back_decide(
-    difference: float, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_where_the_initial_weights_are_chosen_nothing_is_asked(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    select, held_back = eval.corpus_training.select, eval.corpus_training._held_back
+    monkeypatch.setattr(
+        eval.corpus_training,
+        "select",
+        lambda *arguments: [c for c in select(*arguments) if c.share == 0],
+    )
+    result = CliRunner().invoke(
+        adapt, [str(index), "--train", str(tmp_path / "run"), "--steps", "2", "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert (answer["held_back"], answer["model"]) == (None, None)
+    assert "no trained weights were better" in result.stderr
 
-    def trained_ones(*arguments):
-        return [candidate for candidate in select(*arguments) if candidate.share > 0]
 
-    def pretended(*arguments):
-        return dataclasses.replace(held_back(*arguments), difference=difference)
+@pytest.mark.parametrize(
+    ("difference", "low", "kept"), [(0.004, -0.002, True), (0.01, -0.0021, False)]
+)
+def test_the_titles_that_were_held_back_decide(
+    trained_ones: None,
+    difference: float,
+    low: float,
+    kept: bool,
+    index: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = decided(difference, low)
+    asked = []
 
-    monkeypatch.setattr(eval.corpus_training, "select", trained_ones)
-    monkeypatch.setattr(eval.corpus_training, "_held_back", pretended)
+    def pretended(snapshot: Any, space: str, trained: Any, *rest: Any) -> Comparison:
+        asked.append(trained["splade"])
+        return row
+
+    monkeypatch.setattr(eval.corpus_training, "compare_models", pretended)
     run = tmp_path / "run"
     result = CliRunner().invoke(adapt, [str(index), "--train", str(run), "--steps", "2", "--json"])
     assert result.exit_code == 0, result.output
-    assert is_exported(run / "model") == (difference > 0)
-    if difference > 0:
-        config = read_exported(run / "model")[0]
-        assert (config.max_length, config.prune) == (24, "max_ratio:0.05")  # the index's own
+    # What is asked is the export, with the settings of the index's own.
+    [part] = asked
+    spec = part.encoder.spec
+    assert (spec.max_length, spec.parameters["prune"]) == (24, "max_ratio:0.05")
+    assert (spec.parameters["precision"], spec.parameters["query_table"]) == ("int8", "content")
     answer = json.loads(result.stdout)
-    assert answer["model"] == (str(run / "model") if difference > 0 else None)
-    assert answer["held_back"]["difference"] == difference
+    assert part.expression.weight == pytest.approx(2 * answer["part_weight"])  # words have 2
+    assert answer["held_back"]["low"] == low
+    assert answer["model"] == (str(run / "model") if kept else None)
+    assert is_exported(run / "model") == kept
+    assert not list(run.glob(".candidate*"))
+    if kept:
+        assert create("splade", str(run / "model")).content_hash == part.encoder.content_hash
+        # A model of the run before is replaced.
+        again = train_on_corpus(index, run, steps=2, resume=True)
+        assert again.model == run / "model"
 
 
-def test_titles_of_one_text_stand_on_one_side(tmp_path: Path) -> None:
-    documents = [
-        Document(f"d{number}", f"text {number}", title=f"title {number // 2}")
-        for number in range(400)
-    ]
-    write_titles(documents, tmp_path / "titles", tmp_path / "sentences")
-    asked = {}
-    for split in ("train", "dev", "check"):
-        lines = (tmp_path / "titles" / "qrels" / f"{split}.tsv").read_text().splitlines()[1:]
-        asked[split] = {line.split("\t")[1] for line in lines}
-    assert sum(map(len, asked.values())) == len(set.union(*asked.values())) == 400
-    assert all(len(doc_ids) % 2 == 0 for doc_ids in asked.values())
-    taught = (tmp_path / "sentences" / "corpus.jsonl").read_text().splitlines()
-    assert {json.loads(line)["_id"] for line in taught} == asked["train"]
-    text = (tmp_path / "titles" / "corpus.jsonl").read_text()
-    assert "title" not in text
+def test_headings_and_a_query_log_teach(
+    write_masked_lm: Callable[..., Path], tmp_path: Path
+) -> None:
+    documents = []
+    for document in corpus():
+        number = int(document.doc_id[1:])
+        if number % 3 == 0:
+            text = f"{document.title}\n{document.text}"
+            document = dataclasses.replace(document, title="", text=text)
+        documents.append(document)
+    titles = [document.title for document in corpus()]
+    checked = [title for title in titles if split_of(title) == "check"]
+    log = tmp_path / "log.txt"
+    # What decides is not learned by heart, in whatever case it was typed.
+    log.write_text("\n".join(["rain york", "", "model", "rain york", checked[0].upper()]))
+    index = tmp_path / "x.winnow"
+    build(documents, index, f"english-bm25 + splade:{write_masked_lm(tmp_path / 'checkpoint')}")
+    run = tmp_path / "run"
+    arguments = [str(index), "--train", str(run), "--steps", "6", "--query-log", str(log)]
+    result = CliRunner().invoke(adapt, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    taught = json.loads(result.stdout)["taught"]
+    assert taught["query log"] == 2
+    train = [number for number, title in enumerate(titles) if split_of(title) == "train"]
+    assert taught["headings"] == sum(number % 3 == 0 for number in train)
+    assert taught["titles"] == len(train) - taught["headings"]
+    assert "2 of query log" in result.stderr
+    # Documents that what decides asks for are not candidates of the log.
+    texts = (run / "teaching" / "corpus.jsonl").read_text()
+    assert not any(f'"{title}"' in texts for title in checked)
+
+
+def test_a_killed_run_goes_on(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(Exception):
+        pass
+
+    def killed(*arguments: Any) -> None:
+        raise Killed
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr("encoders.training.loop._Run._step", killed)
+        with pytest.raises(Killed):
+            train_on_corpus(index, run, steps=2)
+    with pytest.raises(TrainingError, match="--resume"):
+        train_on_corpus(index, run, steps=2)
+    train_on_corpus(index, run, steps=2, resume=True)
+    assert [line["step"] for line in read_log(run) if "dev" in line] == [0, 1, 2]
+
+
+def test_the_activation_of_the_index_is_kept(
+    trained_ones: None,
+    write_masked_lm: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checkpoint = write_masked_lm(tmp_path / "checkpoint")
+    expression = f"english-bm25 + splade:{checkpoint}?activation=log1p_relu"
+    build(corpus(), tmp_path / "x.winnow", expression)
+    monkeypatch.setattr(eval.corpus_training, "compare_models", lambda *_: decided(0.1, 0.1))
+    found = train_on_corpus(tmp_path / "x.winnow", tmp_path / "run", steps=2)
+    assert found.model is not None
+    assert read_exported(found.model)[0].activation == "log1p_relu"
+
+
+def test_the_command_builds_what_was_asked(
+    trained_ones: None,
+    write_masked_lm: Callable[..., Path],
+    vectors_directory: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checkpoint = write_masked_lm(tmp_path / "checkpoint")
+    index = tmp_path / "x.winnow"
+    build(corpus(), index, f"2*english-bm25 + splade:{checkpoint}", vectors=str(vectors_directory))
+    monkeypatch.setattr(eval.corpus_training, "compare_models", lambda *_: decided(0.1, 0.1))
+    result = CliRunner().invoke(
+        adapt, [str(index), "--train", str(tmp_path / "run"), "--steps", "2"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "(+0.1000, 95% interval +0.1000 to +0.1000)" in result.stdout
+    assert f"--vectors {vectors_directory}" in result.stderr
+    # The vectors' own weight of 3 stands beside words of weight 2, which the command gives 1.
+    assert "indexer configure INDEX --rerank 1.5" in result.stderr
 
 
 def test_a_space_without_a_learned_part_is_refused(tmp_path: Path) -> None:
@@ -121,6 +253,6 @@ def test_too_few_titles_are_refused(write_masked_lm: Callable[..., Path], tmp_pa
     checkpoint = write_masked_lm(tmp_path / "checkpoint")
     documents = [Document("a", "sparse model", title="dense")]
     build(documents, tmp_path / "x.winnow", f"english-bm25 + splade:{checkpoint}")
-    with pytest.raises(TuningError, match="1 different titles"):
+    with pytest.raises(TuningError, match="1 titles and 0 headings"):
         train_on_corpus(tmp_path / "x.winnow", tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -94,13 +94,55 @@ def test_from_text_to_a_model_in_use(config: Path, tmp_path: Path) -> None:
     recorded = read_exported(output / "onnx")[0].part_weight
     assert recorded == best["developments"][0]["part_weight"]
     documents = [Document("a", "weather model rain"), Document("b", "sparse index table")]
+    pruned = "?prune=max_ratio:0.15"
     router, exported, plain = (
         create("splade", str(output / name)).encode_documents(documents)
-        for name in ("router", "onnx", "selected")
+        for name in ("router", "onnx", f"selected{pruned}")
     )
     for rows in (router, exported):
         assert rows.dimensions.tolist() == plain.dimensions.tolist()
         np.testing.assert_allclose(rows.weights, plain.weights, rtol=1e-3, atol=1e-4)
+
+
+def test_the_model_is_saved_with_the_settings_of_the_documentation(
+    config: Path, tmp_path: Path
+) -> None:
+    def saved(*options: str) -> tuple[tuple[int, str, str], tuple[int, str], bool]:
+        result = run("save", config, *options)
+        assert result.exit_code == 0, result.output
+        exported = read_exported(tmp_path / "run" / "onnx")[0]
+        router = create("splade", str(tmp_path / "run" / "router"))
+        table, tokenizer = router.query_side().table, router.tokenizers.query
+        return (
+            (exported.max_length, exported.prune, exported.query_table),
+            (router.spec.max_length, str(router.pruning)),
+            table[tokenizer.id("the")] > 0 and table[tokenizer.id("rain")] > 0,
+        )
+
+    positions = json.loads((tmp_path / "initial" / "config.json").read_text())
+    limit = positions["max_position_embeddings"]
+    assert limit < 256  # what would be read otherwise
+    for command in ("sparse", "select"):
+        assert run(command, config, "--output", tmp_path / "run").exit_code == 0
+    default = (limit, "max_ratio:0.15")
+    assert saved() == ((*default, "content"), default, False)
+    options = ("--max-length", "16", "--prune", "none", "--query-table", "corpus")
+    assert saved(*options) == ((16, "none", "corpus"), (16, "none"), True)
+    with config.open("a") as file:
+        file.write('[export]\nmax_length = 20\nprune = "top_k:9"\nquery_table = "corpus"\n')
+    assert saved()[0] == (20, "top_k:9", "corpus")
+
+
+def test_a_pruning_that_cannot_be_read_is_named(config: Path) -> None:
+    with config.open("a") as file:
+        file.write('[export]\nprune = "half"\n')
+    assert "export.prune" in str(run("save", config).exception)
+
+
+def test_a_dev_set_needs_judgements(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "data" / "queries.jsonl").write_text('{"_id": "q", "text": "rain"}\n')
+    config.write_text(config.read_text().replace('kind = "titles"', 'kind = "unlabelled"'))
+    assert "'odd' (unlabelled) names no relevant" in str(run("select", config).exception)
 
 
 def test_saving_needs_a_selection(config: Path, tmp_path: Path) -> None:
@@ -110,8 +152,10 @@ def test_saving_needs_a_selection(config: Path, tmp_path: Path) -> None:
     assert "indexer train select" in message
 
 
-def test_a_run_is_not_overwritten(config: Path) -> None:
+def test_a_run_is_not_overwritten(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("sparse", config, "--steps", 1).exit_code == 0
+    # It is known before anything is read.
+    monkeypatch.setattr("encoders.training.loop.load_student", None)
     assert "holds a run" in str(run("sparse", config, "--steps", 1).exception)
 
 

@@ -22,12 +22,23 @@ from encoders.training.batches import draw  # noqa: E402
 from encoders.training.configuration import TrainingConfig, read_config  # noqa: E402
 from encoders.training.errors import CollapseError, TrainingError  # noqa: E402
 from encoders.training.lexical import QueryWeights, Scores  # noqa: E402
-from encoders.training.loop import Development, load_student, read_log, train  # noqa: E402
+from encoders.training.loop import (  # noqa: E402
+    Development,
+    _Run,
+    load_student,
+    read_log,
+    train,
+)
 from encoders.training.pool import PoolSource, prepare  # noqa: E402
 from encoders.training.selection import SELECTED, interpolated, select  # noqa: E402
+from encoders.training.state import State  # noqa: E402
 from encoders.training.student import Student  # noqa: E402
 
 CURVE = ("loss", "kl", "penalty", "dims", "part_weight", "temperature")
+
+
+class Killed(Exception):
+    """In place of a signal that ends the process."""
 
 
 def neighbours(source: Any, examples: Any) -> np.ndarray:
@@ -63,22 +74,99 @@ def test_a_stopped_run_resumes_to_the_same_curve(settings: dict[str, Any], tmp_p
     pool = prepared(whole)
     train(whole, pool)
 
-    class Killed(Exception):
-        pass
-
     def kill(line: str) -> None:
-        if line.startswith("step 3"):
+        if line.startswith("step 3"):  # It was saved after step 2.
             raise Killed
 
     stopped = whole.model_copy(update={"output": tmp_path / "stopped"})
     with pytest.raises(Killed):
         train(stopped, pool, progress=kill)
     train(stopped, pool, resume=True)
-    # The run was saved after step 2, so step 3 is in the log twice.
-    assert [*curve(stopped.output)[:2], *curve(stopped.output)[3:]] == curve(whole.output)
+    assert curve(stopped.output) == curve(whole.output)
     ours, theirs = (Student(config.output / "latest") for config in (stopped, whole))
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "step"),
+    [
+        (_Run, "_measure", 0),
+        (_Run, "_step", 0),
+        (_Run, "_step", 1),
+        (_Run, "_measure", 4),
+        (State, "save", 4),
+        (State, "save", 6),
+    ],
+)
+def test_a_run_can_be_killed_at_any_time(
+    kind: type,
+    method: str,
+    step: int,
+    settings: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def evaluate(student: Student) -> Development:
+        mean = float(student.weight.detach().abs().mean())
+        return Development({"dev": mean}, mean, 0.5)
+
+    def log(config: TrainingConfig) -> list[dict[str, Any]]:
+        return [line | {"seconds": 0} for line in read_log(config.output)]
+
+    # A line of the log has steps from both sides of a checkpoint.
+    settings |= {"log_every": 3, "save_every": 4, "evaluate_every": 2}
+    whole = TrainingConfig(**settings)
+    stopped = whole.model_copy(update={"output": tmp_path / "stopped"})
+    pool = prepared(whole)
+    train(whole, pool, evaluate=evaluate)
+    original = getattr(kind, method)
+
+    def dying(self: Any, *arguments: Any) -> Any:
+        if getattr(self, "_state", self).step == step:
+            raise Killed
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, method, dying)
+        with pytest.raises(Killed):
+            train(stopped, pool, evaluate=evaluate)
+    written = stopped.output / "log.jsonl"
+    if written.exists():
+        written.write_text(written.read_text()[:-9])  # The last line has no end.
+    with pytest.raises(TrainingError, match="--resume"):
+        train(stopped, pool, evaluate=evaluate)
+    train(stopped, pool, evaluate=evaluate, resume=True)
+    assert log(stopped) == log(whole)
+    for name in ("latest", "best"):
+        ours, theirs = (Student(config.output / name) for config in (stopped, whole))
+        assert torch.equal(ours.weight, theirs.weight)
+
+
+def test_a_run_that_never_began_is_begun(settings: dict[str, Any]) -> None:
+    config = TrainingConfig(**settings)
+    train(config, prepared(config), resume=True)
+    assert len(curve(config.output)) == 6
+
+
+@pytest.mark.parametrize(
+    "sparsity",
+    [{"mask_rows_up_to": 1000}, {"regulariser": "idf-flops"}, {"regulariser": "df-flops"}],
+)
+def test_plain_flops_is_logged_whatever_is_penalised(
+    settings: dict[str, Any], sparsity: dict[str, Any]
+) -> None:
+    settings["sparsity"] |= {"weight": 0, "random_dimensions": 10_000}
+    config = TrainingConfig(**settings)
+    pool = prepared(config)
+    train(config, pool)
+    settings["sparsity"] |= sparsity
+    other = TrainingConfig(**settings | {"output": config.output.with_name("other")})
+    train(other, pool)
+    plain, scaled = (read_log(each.output) for each in (config, other))
+    assert [line["flops"] for line in plain] == [line["penalty"] for line in plain]
+    assert [line["flops"] for line in scaled] == [line["flops"] for line in plain]
+    assert [line["penalty"] for line in scaled] != [line["penalty"] for line in plain]
 
 
 def test_the_penalty_holds_a_number_of_dimensions(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -165,8 +253,6 @@ def test_a_batch_can_be_about_one_topic(settings: dict[str, Any]) -> None:
 def test_another_configuration_does_not_resume(settings: dict[str, Any]) -> None:
     config = TrainingConfig(**settings)
     pool = prepared(config)
-    with pytest.raises(TrainingError, match="holds no run to resume"):
-        train(config, pool, resume=True)
     train(config, pool)
     with pytest.raises(TrainingError, match="holds a run"):
         train(config, pool)

@@ -1,0 +1,88 @@
+"""Whether a trained model is kept: it and the index's own answer queries that chose neither.
+
+Each answers in an index that is made like the one that it would serve in, with 8-bit and pruned
+rows, the same query table and static vectors: what ranks better in training need not do so there.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from encoders.base import Document
+from encoders.training.sources import Examples
+from eval.compare import Comparison, Pair, compare
+from eval.development import DEPTH, MEASURE
+from eval.measures import evaluate
+from eval.per_query import PerQuery
+from eval.sample_index import build_sample
+from eval.tune import Progress
+from indexer.spaces import SpacePart
+from retriever.searcher import open_index
+from retriever.snapshot import Snapshot
+
+LARGEST_LOSS = 0.002
+"""NDCG that a model may lose by the lower end of the interval, and be kept.
+
+A short run gains thousandths where the index's own model is good, and over a thousand titles the
+interval of such a gain reaches below 0 more often than not: all of it above 0 would refuse most
+models that help. A loss that is larger than this would be noticed (docs/default-model.md calls
+settings within .002 equal), and a model is not kept while the titles leave it open.
+"""
+
+
+def is_better(row: Comparison) -> bool:
+    """Whether system A, the trained model's, may take the place of system B."""
+    return row.difference > 0 and row.low >= -LARGEST_LOSS
+
+
+def compare_models(
+    snapshot: Snapshot,
+    space: str,
+    trained: Mapping[str, SpacePart],
+    examples: Examples,
+    seed: int = 0,
+    progress: Progress = lambda line: None,
+) -> Comparison:
+    """Asks two indexes of the same documents, which differ in the learned part only.
+
+    Args:
+        snapshot: The index in use.
+        space: Name of the space.
+        trained: The part that may take the place of the one of that name.
+        examples: Documents to index and the queries to ask, with their relevant documents.
+        seed: Of the bootstrap.
+        progress: Told each step in a line.
+
+    Returns:
+        The space with the trained part (A) against the index's own (B), in NDCG@10.
+
+    Raises:
+        EncoderError: An encoder cannot be loaded, or is not the one that encoded the index.
+        IndexerError: The same of the static vectors.
+    """
+    answers = []
+    for whose, instead in (("the trained model", trained), ("the index's own model", {})):
+        progress(f"indexing {len(examples.documents)} documents without their titles, by {whose}")
+        with tempfile.TemporaryDirectory() as folder:
+            work = Path(folder) / "sample.winnow"
+            documents = (Document(str(n), text) for n, text in enumerate(examples.documents))
+            build_sample(snapshot, space, documents, work, instead)
+            answers.append(_ask(work, examples))
+    [row] = compare([Pair("titles", *answers)], [str(MEASURE)], seed=seed)
+    return row
+
+
+def _ask(index: Path, examples: Examples) -> PerQuery:
+    with open_index(index) as searcher:
+        found = searcher.search_batch(examples.queries, DEPTH)
+    run = {
+        str(number): [(hit.doc_id, hit.score) for hit in results.hits]
+        for number, results in enumerate(found)
+    }
+    qrels = {
+        str(number): {str(document): 1 for document in relevant}
+        for number, relevant in enumerate(examples.positives)
+    }
+    return evaluate(qrels, run, [MEASURE]).per_query
