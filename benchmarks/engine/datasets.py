@@ -53,7 +53,7 @@ def write_vectors(
     vocabulary = tokenizer.tokens()
     (folder / "vocabulary.txt").write_text("".join(f"{term}\n" for term in vocabulary))
     names = ("indptr", "dimensions", "impacts", "count_indptr", "count_dimensions", "counts")
-    arrays = dict(zip(names, (*rows, *counts), strict=True))
+    arrays: dict[str, NDArray[Any]] = dict(zip(names, (*rows, *counts), strict=True))
     np.savez(folder / "rows.npz", allow_pickle=False, **arrays)
     _write_binary_rows(folder / "rows.bin", *rows)
     matrix = sp.csr_matrix((rows[2], rows[1].astype(np.int32), rows[0]), (total, size)).tocsc()
