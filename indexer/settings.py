@@ -27,7 +27,8 @@ class BuildSettings(BaseModel):
         memory_bytes: Rows are written out as a segment when they exceed about this much memory.
         segment_rows: Most passages of a segment.
         order: How a segment's passages are ordered: as they arrive, or ``bisected``, similar ones
-            next to each other, which takes longer to build and makes searching faster.
+            next to each other, which takes longer to build and makes searching somewhat faster
+            where documents arrive in no order.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
