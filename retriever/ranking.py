@@ -106,6 +106,7 @@ def _rank_passages(
     found: _Ordered | None = None
     exhausted = True
     rows_left = snapshot.row_count
+    spent = work if approximation.is_budgeted else None  # nobody asks what an exact search costs
     for number, segment in enumerate(snapshot.segments):
         if found is not None and len(found.ranking) == k:
             # A later segment may still tie with the k-th passage and have arrived before it. What
@@ -113,11 +114,11 @@ def _rank_passages(
             threshold = max(threshold, int(found.ranking.scores[k - 1]) - 1)
             exhausted = False
         limits = approximation
-        if approximation.is_budgeted:
-            limits = approximation.share(segment.entry.row_count / max(rows_left, 1), work)
+        if spent is not None:
+            limits = approximation.share(segment.entry.row_count / max(rows_left, 1), spent)
             rows_left -= segment.entry.row_count
         scores, rows = space.search_segment(
-            number, query, k, alive[number], threshold, limits, threads, work
+            number, query, k, alive[number], threshold, limits, threads, spent
         )
         if len(rows) >= k:
             exhausted = False
