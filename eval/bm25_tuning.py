@@ -12,18 +12,18 @@ from typing import Any
 from encoders.expression import PartExpression, format_expression
 from encoders.registry import encoder_names
 from eval.bm25_search import Bm25Trial, Settings, as_json, search_k1_b
-from eval.compare import Comparison, Pair, compare
 from eval.datasets.beir import Dataset
 from eval.datasets.qrels import Qrels
 from eval.errors import TuningError
+from eval.halves import ChosenOnHalf, compare_on, divide
 from eval.indexes import check_index_holds
 from eval.measures import Evaluation
+from eval.report import halves_table
 from eval.results import DECIMALS
 from eval.reweighing import K1B, ReweighedSpace, present_k1_b
 from eval.tune import (
     Progress,
     TuningProtocol,
-    divide,
     evaluate_queries,
     notes_on_queries,
     present_weights,
@@ -35,63 +35,28 @@ from retriever.searcher import Searcher, open_index
 from retriever.snapshot import open_snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Bm25Tuning:
-    """k1 and b chosen on one half of the queries, and what they do on the other.
+@dataclass(frozen=True, kw_only=True)
+class Bm25Tuning(ChosenOnHalf[K1B]):
+    """k1 and b of BM25 parts, chosen on one half of the queries.
 
     Attributes:
-        space: Name of the space.
-        collection: Name of the collection.
-        split: Name of its judgements.
-        measure: Name of the measure.
         weights: Of all parts, under which they were chosen.
-        present: Settings of the index, by BM25 part.
-        chosen: The settings found.
-        choosing: Chosen (A) against present (B) on the half where they were chosen: optimistic.
-        held_back: The same on the other half: what to expect on new queries.
-        trials: All settings tried, with the mean over the first half.
+        trials: All settings tried, with the mean over the half where they were chosen.
         build: The command that builds an index with the settings chosen.
-        notes: What a reader of the figures must know.
     """
 
-    space: str
-    collection: str
-    split: str
-    measure: str
     weights: dict[str, float]
-    present: dict[str, K1B]
-    chosen: dict[str, K1B]
-    choosing: Comparison
-    held_back: Comparison
     trials: list[Bm25Trial]
     build: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether other settings than the present ones were chosen."""
-        return self.chosen != self.present
-
-    @property
-    def is_safe(self) -> bool:
-        """Whether the half that was held back does not get worse."""
-        return self.held_back.difference >= 0
 
     def as_json(self) -> dict[str, Any]:
         """Fields for JSON; the command is there if the settings are better."""
-        return {
-            "space": self.space,
-            "collection": self.collection,
-            "split": self.split,
-            "measure": self.measure,
+        return super().as_json() | {
             "weights": self.weights,
             "present": as_json(self.present),
             "chosen": as_json(self.chosen),
-            "choosing": self.choosing.as_json(),
-            "held_back": self.held_back.as_json(),
             "trials": [trial.as_json() for trial in self.trials],
             "build": self.build if self.is_changed and self.is_safe else None,
-            "notes": list(self.notes),
         }
 
 
@@ -151,10 +116,13 @@ def tune_bm25(
 
         progress(f"trying k1 and b on {len(choosing)} queries, measure {name}")
         best, trials = search_k1_b(present, on_choosing_half)
-        comparisons = []
-        for half in (choosing, held_back):
-            a, b = (evaluated(s, half).per_query for s in (best.settings, present))
-            comparisons += compare([Pair(dataset.name, a, b)], [name], seed=protocol.seed)
+        comparisons = compare_on(
+            (choosing, held_back),
+            lambda half, is_chosen: evaluated(best.settings if is_chosen else present, half),
+            dataset.name,
+            name,
+            protocol.seed,
+        )
     return Bm25Tuning(
         space=space,
         collection=dataset.name,
@@ -193,14 +161,7 @@ def bm25_table(tuning: Bm25Tuning) -> str:
     for part in parts:
         values = (*tuning.present[part], *tuning.chosen[part])
         lines.append(f"| {part} | " + " | ".join(f"{value:g}" for value in values) + " |")
-    lines += ["", "| queries | number | present | chosen | difference | 95% interval |"]
-    lines.append("|---|--:|--:|--:|--:|---|")
-    for name, row in (("chosen on", tuning.choosing), ("held back", tuning.held_back)):
-        lines.append(
-            f"| {name} | {row.queries} | {row.mean_b:.{DECIMALS}f} | {row.mean_a:.{DECIMALS}f} | "
-            f"{row.difference:+.{DECIMALS}f} | "
-            f"[{row.low:+.{DECIMALS}f}, {row.high:+.{DECIMALS}f}] |"
-        )
+    lines += ["", *halves_table(tuning)]
     lines += ["", f"| k1 and b | {tuning.measure} |", "|---|--:|"]
     for trial in sorted(tuning.trials, key=lambda trial: list(trial.settings.values())):
         figure = f"{trial.value:.{DECIMALS}f}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eval.compare import Comparison
 from eval.errors import ResultsError
 from eval.results import DECIMALS, Result, Results
 
 if TYPE_CHECKING:
+    from eval.halves import ChosenOnHalf
     from eval.tune import Tuning
 
 _NO_FIGURE = "–"
@@ -63,6 +64,22 @@ def tuning_table(tuning: Tuning) -> str:
         "|---|--:|--:|",
         *(_row([part, f"{tuning.present[part]:g}", f"{tuning.chosen[part]:g}"]) for part in parts),
         "",
+        *halves_table(tuning),
+    ]
+    lines += ["", _row([f"weight of {part}" for part in parts] + [tuning.measure])]
+    lines.append("|--:" * (len(parts) + 1) + "|")
+    trials = sorted(tuning.trials, key=lambda trial: list(trial.weights.values()))
+    figures = _bold_best([trial.value for trial in trials])
+    for trial, figure in zip(trials, figures, strict=True):
+        lines.append(_row([*(f"{trial.weights[part]:g}" for part in parts), figure]))
+    if tuning.notes:
+        lines += ["", *(f"- {note}" for note in tuning.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def halves_table(tuning: ChosenOnHalf[Any]) -> list[str]:
+    """Lines of what chosen settings do on either half of the queries."""
+    lines = [
         _row(["queries", "number", "present", "chosen", "difference", "95% interval"]),
         "|---|--:|--:|--:|--:|---|",
     ]
@@ -76,15 +93,7 @@ def tuning_table(tuning: Tuning) -> str:
             f"[{row.low:+.{DECIMALS}f}, {row.high:+.{DECIMALS}f}]",
         ]
         lines.append(_row(cells))
-    lines += ["", _row([f"weight of {part}" for part in parts] + [tuning.measure])]
-    lines.append("|--:" * (len(parts) + 1) + "|")
-    trials = sorted(tuning.trials, key=lambda trial: list(trial.weights.values()))
-    figures = _bold_best([trial.value for trial in trials])
-    for trial, figure in zip(trials, figures, strict=True):
-        lines.append(_row([*(f"{trial.weights[part]:g}" for part in parts), figure]))
-    if tuning.notes:
-        lines += ["", *(f"- {note}" for note in tuning.notes)]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def merge_results(several: Sequence[Results]) -> Results:

@@ -110,6 +110,8 @@ class ReweighedSpace:
         Args:
             settings: Of every BM25 part.
         """
+        if settings == self._weighed:
+            return
         for name, chosen in settings.items():
             if chosen != self._weighed[name]:
                 self._weigh_part(name, chosen)

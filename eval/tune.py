@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 import ir_measures
 
-from eval.compare import Comparison, Pair, compare
 from eval.datasets.beir import Dataset, available_splits, open_dataset
 from eval.datasets.qrels import Qrels
 from eval.errors import TuningError
+from eval.halves import ChosenOnHalf, compare_on, divide
 from eval.indexes import check_index_holds
 from eval.measures import Evaluation, evaluate
 from eval.runs import ScoredDoc, without_identical_ids
@@ -30,7 +29,6 @@ TUNING_SPLITS = ("dev", "train")
 _DEPTH = 1000
 """Documents of a ranking, for measures without a cutoff of their own."""
 
-_FEWEST = 2
 _FEW = 25
 
 Progress = Callable[[str], None]
@@ -53,58 +51,19 @@ class TuningProtocol:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """Weights chosen on one half of the queries, and what they do on the other.
+@dataclass(frozen=True, kw_only=True)
+class Tuning(ChosenOnHalf[float]):
+    """Weights chosen on one half of the queries; the first part keeps its present one.
 
     Attributes:
-        space: Name of the space.
-        collection: Name of the collection.
-        split: Name of its judgements.
-        measure: Name of the measure.
-        present: Default weights of the index, by part.
-        chosen: The weights found; the first part keeps its present one.
-        choosing: Chosen (A) against present (B) on the half where they were chosen: optimistic.
-        held_back: The same on the other half: what to expect on new queries.
-        trials: All weights tried, with the mean over the first half.
-        notes: What a reader of the figures must know.
+        trials: All weights tried, with the mean over the half where they were chosen.
     """
 
-    space: str
-    collection: str
-    split: str
-    measure: str
-    present: dict[str, float]
-    chosen: dict[str, float]
-    choosing: Comparison
-    held_back: Comparison
     trials: list[Trial]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether other weights than the present ones were chosen."""
-        return self.chosen != self.present
-
-    @property
-    def is_safe(self) -> bool:
-        """Whether the half that was held back does not get worse."""
-        return self.held_back.difference >= 0
 
     def as_json(self) -> dict[str, Any]:
         """Fields for JSON."""
-        return {
-            "space": self.space,
-            "collection": self.collection,
-            "split": self.split,
-            "measure": self.measure,
-            "present": self.present,
-            "chosen": self.chosen,
-            "choosing": self.choosing.as_json(),
-            "held_back": self.held_back.as_json(),
-            "trials": [asdict(trial) for trial in self.trials],
-            "notes": list(self.notes),
-        }
+        return super().as_json() | {"trials": [asdict(trial) for trial in self.trials]}
 
 
 def open_tuning_dataset(folder: Path, split: str | None = None) -> Dataset:
@@ -155,13 +114,13 @@ def tune(
 
     progress(f"trying weights on {len(choosing)} queries, measure {name}")
     best, trials = search_weights(present, on_choosing_half)
-    comparisons = []
-    for half in (choosing, held_back):
-        a, b = (
-            evaluate_queries(searcher, dataset, half, space, weights, protocol).per_query
-            for weights in (best.weights, present)
-        )
-        comparisons += compare([Pair(dataset.name, a, b)], [name], seed=protocol.seed)
+
+    def evaluated(half: Qrels, is_chosen: bool) -> Evaluation:
+        weights = best.weights if is_chosen else present
+        return evaluate_queries(searcher, dataset, half, space, weights, protocol)
+
+    halves = (choosing, held_back)
+    comparisons = compare_on(halves, evaluated, dataset.name, name, protocol.seed)
     notes += notes_on_queries(dataset, len(held_back))
     notes += _notes_on_parts(present, best.weights)
     return Tuning(
@@ -176,28 +135,6 @@ def tune(
         trials=trials,
         notes=tuple(notes),
     )
-
-
-def divide(qrels: Qrels, seed: int = 0) -> tuple[Qrels, Qrels]:
-    """Two halves of the judged queries: to choose weights on, and to hold back.
-
-    Raises:
-        TuningError: A half has fewer than two queries.
-
-    >>> choosing, held_back = divide({f"q{i}": {"d": 1} for i in range(100)})
-    >>> len(choosing) + len(held_back), choosing.keys() & held_back.keys()
-    (100, set())
-    """
-    halves: tuple[Qrels, Qrels] = ({}, {})
-    for query_id, judged in qrels.items():
-        digest = hashlib.sha256(f"{seed}:{query_id}".encode()).digest()
-        halves[digest[0] & 1][query_id] = judged
-    if min(map(len, halves)) < _FEWEST:
-        raise TuningError(
-            f"{len(qrels)} judged queries are too few: each half needs at least {_FEWEST}, and "
-            f"they came to {len(halves[0])} and {len(halves[1])}; give more judgements."
-        )
-    return halves
 
 
 def described(weights: Weights) -> str:
