@@ -50,16 +50,13 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.engine.oracle import best
+from benchmarks.engine.every_posting import EveryPosting, Hits
 from benchmarks.engine.texts import read_questions, read_texts, standard_questions
-from benchmarks.engine.winnow_index import PreparedRows
+from benchmarks.engine.winnow_index import CountedRows
 from benchmarks.reporting import write_result
-from encoders.base import Document, SparseRows
+from encoders.base import Document
 from encoders.expression import PartExpression
-from encoders.query.analyzer import WordPieceAnalyzer
-from encoders.query.tokenizer import WordPieceTokenizer
 from indexer import sealing
 from indexer.builder import build_index, delete_documents
 from indexer.corpus.records import CorpusRecord
@@ -70,9 +67,7 @@ from indexer.settings import BuildSettings, Order
 from indexer.spaces import SpacePart, create_spaces
 from kernels.cpu.processors import usable_cpus
 from kernels.cpu.search import EXACT, Approximation
-from retriever.query import integer_query
 from retriever.searcher import Searcher, open_index
-from retriever.snapshot import open_snapshot
 
 FOLDER = "invariance"
 SEGMENTS = (1, 2, 5, 16)
@@ -131,76 +126,6 @@ WAYS = (
     ("best first", 1, True),
 )
 """Path, threads, and whether the index is memory-mapped."""
-
-Hits = list[tuple[str, float]]
-"""Ids and scores as shown, best first."""
-
-
-class CountedRows(PreparedRows):
-    """Prepared rows whose counts are those of the tokenizer, as an encoder's have to be.
-
-    A deletion takes from the document frequencies what the tokenizer finds in the stored text.
-    """
-
-    def __init__(self, folder: Path, dimensions: int) -> None:
-        super().__init__(folder, dimensions)
-        self._analyzer = WordPieceAnalyzer(
-            WordPieceTokenizer((folder / "tokenizer.json").read_bytes())
-        )
-
-    def count_tokens(self, documents: Sequence[Document]) -> SparseRows:
-        """Counts of the tokens that a query could have."""
-        counts = self._analyzer.count_batch([document.full_text() for document in documents])
-        ids = [self._analyzer.tokenizer.id(term) for term in counts.terms or ()]
-        numbers = np.array(ids, dtype=np.uint32)  # ascending, as the analyzer's terms are
-        return SparseRows(counts.indptr, numbers[counts.dimensions], counts.weights)
-
-
-class EveryPosting:
-    """Answers by brute force: all postings of a question's terms, added up in 64-bit integers.
-
-    For indexes whose documents are not split into passages.
-    """
-
-    def __init__(self, index: Path, space: str) -> None:
-        snapshot = open_snapshot(index)
-        self._view = snapshot.space(space)
-        self._ids = np.empty(snapshot.manifest.next_ordinal, dtype=object)
-        self._arrivals = []  # of the rows, per segment
-        for segment in snapshot.segments:
-            ordinals = segment.ordinals.astype(np.int64)
-            self._ids[ordinals] = segment.doc_ids.take(np.arange(len(ordinals)))
-            order = slice(None) if segment.row_arrival is None else segment.row_arrival
-            self._arrivals.append(ordinals[order])
-        self._lists: dict[tuple[int, ...], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
-
-    def ask(self, question: str, k: int, alive: NDArray[np.bool_]) -> Hits:
-        """The best ``k`` of the documents that are ``alive``, by order of arrival."""
-        query = integer_query(self._view.terms(question))
-        scores = np.zeros(len(alive), dtype=np.int64)
-        shown = np.zeros(len(alive))
-        for term, weight, product in zip(query.terms, query.weights, query.products, strict=True):
-            arrivals, impacts = self._list(term.dimensions)
-            scores[arrivals] += weight * impacts
-            shown[arrivals] += product * impacts
-        scores[~alive] = 0
-        return [(self._ids[number], float(shown[number])) for number in best(scores, k).tolist()]
-
-    def _list(self, dimensions: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Arrivals and impacts of a term in all segments."""
-        if dimensions not in self._lists:
-            found = [
-                (arrivals[rows], impacts)
-                for arrivals, lists, dimension in zip(
-                    self._arrivals, self._view.postings, dimensions, strict=True
-                )
-                if dimension >= 0
-                for rows, impacts in [lists.postings(dimension)]
-            ]
-            none = np.zeros(0, dtype=np.int64)
-            arrivals, impacts = (np.concatenate([none, *part]) for part in zip(*found, strict=True))
-            self._lists[dimensions] = arrivals, impacts
-        return self._lists[dimensions]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ import numpy as np
 
 from encoders.base import Document, EncoderSpec, QuerySide, SparseRows
 from encoders.expression import PartExpression
+from encoders.query.analyzer import WordPieceAnalyzer
+from encoders.query.tokenizer import WordPieceTokenizer
 from indexer.builder import build_index
 from indexer.corpus.records import CorpusRecord
 from indexer.settings import BuildSettings
@@ -81,3 +83,23 @@ def _records(request: dict[str, Any]) -> Iterator[CorpusRecord]:
     with Path(request["texts"]).open() as file:
         for number, line in enumerate(file):
             yield CorpusRecord(Document(str(number), json.loads(line)), "", number)
+
+
+class CountedRows(PreparedRows):
+    """Prepared rows whose counts are those of the tokenizer, as an encoder's have to be.
+
+    A deletion takes from the document frequencies what the tokenizer finds in the stored text.
+    """
+
+    def __init__(self, folder: Path, dimensions: int) -> None:
+        super().__init__(folder, dimensions)
+        self._analyzer = WordPieceAnalyzer(
+            WordPieceTokenizer((folder / "tokenizer.json").read_bytes())
+        )
+
+    def count_tokens(self, documents: Sequence[Document]) -> SparseRows:
+        """Counts of the tokens that a query could have."""
+        counts = self._analyzer.count_batch([document.full_text() for document in documents])
+        ids = [self._analyzer.tokenizer.id(term) for term in counts.terms or ()]
+        numbers = np.array(ids, dtype=np.uint32)  # ascending, as the analyzer's terms are
+        return SparseRows(counts.indptr, numbers[counts.dimensions], counts.weights)
