@@ -232,7 +232,10 @@ def _initial(part: PartEntry, output: Path) -> tuple[Path, Activation]:
         return directory, activation
     restored = output / _INITIAL
     if not restored.is_dir():
-        restore_checkpoint(directory, restored)
+        # In one step, so that a run that is killed meanwhile does not go on from a half of it.
+        with tempfile.TemporaryDirectory(dir=output, prefix=f".{_INITIAL}.") as folder:
+            restore_checkpoint(directory, Path(folder) / _INITIAL)
+            (Path(folder) / _INITIAL).rename(restored)
     return restored, activation
 
 
@@ -309,6 +312,7 @@ def _export(
             activation=activation,
             prune=Pruning.parse(str(learned.encoder.parameters.get("prune", "none"))),
             query_table="content" if learned.query.table == "content-idf" else "auto",
+            aggregation=learned.encoder.aggregation,
         ),
         precision="int8",
         part_weight=weight,

@@ -195,8 +195,16 @@ def test_a_killed_run_goes_on(index: Path, tmp_path: Path, monkeypatch: pytest.M
     def killed(*arguments: Any) -> None:
         raise Killed
 
+    def killed_half_way(export: Path, output: Path) -> None:
+        output.mkdir()
+        raise Killed
+
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
+        patch.setattr(eval.corpus_training, "restore_checkpoint", killed_half_way)
+        with pytest.raises(Killed):
+            train_on_corpus(index, run, steps=2)
+        patch.undo()
         patch.setattr("encoders.training.loop._Run._step", killed)
         with pytest.raises(Killed):
             train_on_corpus(index, run, steps=2)
@@ -206,19 +214,20 @@ def test_a_killed_run_goes_on(index: Path, tmp_path: Path, monkeypatch: pytest.M
     assert [line["step"] for line in read_log(run) if "dev" in line] == [0, 1, 2]
 
 
-def test_the_activation_of_the_index_is_kept(
+def test_activation_and_aggregation_of_the_index_are_kept(
     trained_ones: None,
     write_masked_lm: Callable[..., Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     checkpoint = write_masked_lm(tmp_path / "checkpoint")
-    expression = f"english-bm25 + splade:{checkpoint}?activation=log1p_relu"
+    expression = f"english-bm25 + splade:{checkpoint}?activation=log1p_relu&aggregation=sum"
     build(corpus(), tmp_path / "x.winnow", expression)
     monkeypatch.setattr(eval.corpus_training, "compare_models", lambda *_: decided(0.1, 0.1))
     found = train_on_corpus(tmp_path / "x.winnow", tmp_path / "run", steps=2)
     assert found.model is not None
-    assert read_exported(found.model)[0].activation == "log1p_relu"
+    config = read_exported(found.model)[0]
+    assert (config.activation, config.aggregation) == ("log1p_relu", "sum")
 
 
 def test_the_command_builds_what_was_asked(
