@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 from indexer.format.arrays import compress_array, write_array
 from indexer.format.commit import seal_directory
 from indexer.format.manifest import SegmentEntry
-from indexer.format.postings import (
-    WINDOW_BITS,
-    ImpactRows,
-    build_postings,
-    write_postings,
-)
+from indexer.format.postings import ImpactRows, build_postings, window_bits_for, write_postings
 from indexer.format.vectors import write_vectors
 from indexer.reorder import RowOrder, bisected_order, inverse, reordered
 from indexer.settings import BuildSettings
@@ -79,6 +74,7 @@ def seal_segment(
         The segment's entry, and the order of rows if it is not that of arrival.
     """
     order = None
+    window_bits = window_bits_for(len(passages.doc))
     doc_freq_files: dict[str, str] = {}
     token_counts: dict[str, int] = {}
     for space, parts in spaces:
@@ -94,7 +90,7 @@ def seal_segment(
                 order = bisected_order(rows, settings.memory_bytes)
             for number in range(len(rows)):
                 rows[number] = reordered(rows[number], order.row_arrival)
-        write_postings(directory, space, build_postings(rows))
+        write_postings(directory, space, build_postings(rows, window_bits))
         del rows
         if compress:
             for path in sorted(directory.glob(f"{space}.postings.*.npy")):
@@ -112,7 +108,7 @@ def seal_segment(
         split=passages.split,
         reordered=order is not None,
         compressed=compress,
-        window_bits=WINDOW_BITS,
+        window_bits=window_bits,
         token_counts=token_counts,
         doc_freq_files=doc_freq_files,
         files=seal_directory(directory),

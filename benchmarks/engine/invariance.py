@@ -93,11 +93,10 @@ class Form(NamedTuple):
     @contextmanager
     def patched(self) -> Iterator[None]:
         """Makes the indexer write this form."""
-        build = partial(postings.build_postings, window_bits=self.window_bits)
         rare, dense = self.rare_factor, self.dense_fraction
         with (
             patch.multiple(postings, RARE_FACTOR=rare, DENSE_FRACTION=dense),
-            patch.multiple(sealing, WINDOW_BITS=self.window_bits, build_postings=build),
+            patch.object(sealing, "window_bits_for", lambda rows: self.window_bits),
         ):
             yield
 

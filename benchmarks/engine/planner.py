@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.reporting import markdown_table, write_result
 
 CONSTANTS: dict[str, tuple[float, ...]] = {
-    "indexer.format.postings.WINDOW_BITS": (12, 14),
+    "indexer.format.postings.WINDOW_BITS": (13, 15),
     "indexer.format.postings.RARE_FACTOR": (2, 32),
     "indexer.format.postings.DENSE_FRACTION": (0.1, 0.45, 2.0),
     "kernels.cpu.inversion.HEAD_SHARE": (48, 1 << 30),

@@ -12,7 +12,7 @@ from kernels.cpu.search import EXACT, Approximation, SearchWork, search_postings
 
 SETTINGS = {
     "exact": EXACT,
-    **{f"{n} windows": Approximation(window_budget=n) for n in (8, 16, 32, 64)},
+    **{f"{n} windows": Approximation(window_budget=n) for n in (4, 8, 16, 32)},
     **{f"{n:,} postings": Approximation(posting_budget=n) for n in (20_000, 50_000, 100_000)},
     **{f"clip {n}": Approximation(clip=n) for n in (32, 64, 128)},
 }

@@ -12,7 +12,7 @@ from benchmarks.reporting import markdown_table
 from kernels.cpu.accumulation import accumulate, accumulate_column, revisit, scan
 from kernels.cpu.search import _scratch_of
 
-WINDOW = 8192
+WINDOW = 16384
 POSTINGS = 1000
 CALLS = 200
 

@@ -32,8 +32,12 @@ from kernels.cpu.inversion import (
 from kernels.cpu.layout import RARE, WindowedLayout
 from kernels.cpu.processors import usable_cpus
 
-WINDOW_BITS = 13
-"""Windows of 8,192 rows: their 32-bit accumulators fill a first-level cache of 32 KiB."""
+WINDOW_BITS = 14
+"""Windows of 16,384 rows: their 32-bit accumulators are 64 KiB, which a second-level cache has, and
+fewer windows mean fewer visits."""
+
+LEAST_WINDOW_BITS = 10
+"""Smaller segments get windows as small as themselves, but no smaller than 1,024 rows."""
 
 RARE_FACTOR = 8
 """A dimension with fewer than 8 postings per window gets no window directory."""
@@ -171,14 +175,25 @@ class ImpactRows:
     dimension_count: int
 
 
-def build_postings(parts: Sequence[ImpactRows], window_bits: int = WINDOW_BITS) -> Postings:
+def window_bits_for(row_count: int) -> int:
+    """log2 of the window size of a segment of so many rows.
+
+    >>> window_bits_for(500), window_bits_for(5_000), window_bits_for(500_000)
+    (10, 13, 14)
+    """
+    return min(WINDOW_BITS, max(LEAST_WINDOW_BITS, (row_count - 1).bit_length()))
+
+
+def build_postings(parts: Sequence[ImpactRows], window_bits: int | None = None) -> Postings:
     """Inverts the rows of a space's parts, which all have the same number of rows.
 
     Args:
         parts: Rows per part; their dimensions follow each other in the result.
-        window_bits: log2 of the window size, 6 to 16.
+        window_bits: log2 of the window size, 6 to 16; by default :func:`window_bits_for` the rows.
     """
     row_count = len(parts[0].indptr) - 1
+    if window_bits is None:
+        window_bits = window_bits_for(row_count)
     dimension_count = sum(part.dimension_count for part in parts)
     begins = np.cumsum([0, *(part.dimension_count for part in parts)])
     windows = (row_count + (1 << window_bits) - 1) >> window_bits

@@ -69,7 +69,7 @@ class Approximation:
         window_budget: Most windows to visit, in descending order of bound; 0 for all.
         posting_budget: Cost (``SearchWork.cost``) after which no further window is begun,
             windows in descending order of bound; 0 for no end. A bound on the time of a query,
-            to within the cost of one window of 8,192 rows per segment, which is always finished.
+            to within the cost of one window of 16,384 rows per segment, which is always finished.
     """
 
     clip: int = 255

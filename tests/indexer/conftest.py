@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import functools
 import io
 import random
 import sys
@@ -91,10 +90,7 @@ def build_everything(
 ) -> Path:
     """Two segments from the build and one added, deletions, several windows, all forms."""
     with pytest.MonkeyPatch.context() as patch:
-        bits = 6
-        patch.setattr(sealing, "WINDOW_BITS", bits)
-        small = functools.partial(layout.build_postings, window_bits=bits)
-        patch.setattr(sealing, "build_postings", small)
+        patch.setattr(sealing, "window_bits_for", lambda rows: 6)
         patch.setattr(layout, "RARE_FACTOR", 2)
         patch.setattr(layout, "DENSE_FRACTION", 0.4)
         patch.setattr("indexer.generation.BATCH_DOCUMENTS", 50)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from indexer.format import postings
-from indexer.format.postings import ImpactRows, build_postings
+from indexer.format.postings import ImpactRows, build_postings, window_bits_for
 
 
 def random_rows(seed: int, dimension_count: int, row_count: int = 700) -> ImpactRows:
@@ -39,6 +39,17 @@ def test_ranges_of_dimensions_do_not_show(monkeypatch, ranges, sizes):
         here = np.flatnonzero(source.dimensions == 0)
         assert rows.tolist() == (np.searchsorted(source.indptr, here, "right") - 1).tolist()
         assert impacts.tolist() == source.impacts[here].tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "bits"), [(0, 10), (1, 10), (1024, 10), (1025, 11), (16_384, 14), (16_385, 14)]
+)
+def test_windows_are_no_larger_than_their_segment_needs(rows, bits):
+    """Columns are as long as their windows, so that a small segment would be mostly padding."""
+    assert window_bits_for(rows) == bits
+    postings = build_postings([random_rows(0, 3, rows)])
+    assert postings.window_bits == bits
+    assert postings.columns.shape[1] == -(-rows // (1 << bits)) << bits
 
 
 def test_no_rows_and_no_dimensions():

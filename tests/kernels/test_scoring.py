@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.format import postings as layout
-from indexer.format.postings import ImpactRows, Postings, build_postings
+from indexer.format.postings import WINDOW_BITS, ImpactRows, Postings, build_postings
 from kernels import reference
 from kernels.cpu import inversion, scoring
 from kernels.cpu.lookup import score_rows
@@ -125,7 +125,7 @@ def test_equals_brute_force_in_windows_of_an_index(
     rng = np.random.default_rng(seed)
     data = random_rows(rng, rows, 30, top, exponent=9)
     postings = build_postings([data])
-    assert postings.window_bits == 13
+    assert postings.window_bits == WINDOW_BITS
     query = {int(d): int(rng.integers(1, most + 1)) for d in rng.choice(30, terms, replace=False)}
     check_brute_force(rng, data, postings, query, k, threshold, live, reordered, threads)
 
