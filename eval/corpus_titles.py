@@ -103,21 +103,11 @@ def write_titles(sample: TitledSample, titles: Path, teaching: Path) -> None:
         teaching: Folder of the documents that no query of ``dev`` and ``check`` asks for, titles
             included.
     """
-    _write_lines(
-        titles / "corpus.jsonl",
-        ({"_id": str(number), "text": d.text} for number, d in enumerate(sample.documents)),
-    )
-    _write_lines(
-        titles / "queries.jsonl",
-        ({"_id": str(numbers[0]), "text": title} for title, numbers in sample.titles.items()),
-    )
-    (titles / "qrels").mkdir(exist_ok=True)
-    for split in dict.fromkeys(TENTHS):
-        lines = ["query-id\tcorpus-id\tscore"]
-        for title, numbers in sample.titles.items():
-            if split_of(title) == split:
-                lines += [f"{numbers[0]}\t{number}\t1" for number in numbers]
-        (titles / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    queries = {numbers[0]: title for title, numbers in sample.titles.items()}
+    qrels: dict[str, list[tuple[int, int]]] = {split: [] for split in TENTHS}
+    for title, numbers in sample.titles.items():
+        qrels[split_of(title)] += [(numbers[0], number) for number in numbers]
+    write_collection(titles, [document.text for document in sample.documents], queries, qrels)
     _write_lines(
         teaching / "corpus.jsonl",
         (
@@ -126,6 +116,34 @@ def write_titles(sample: TitledSample, titles: Path, teaching: Path) -> None:
             if not d.title or split_of(d.title) == "train"
         ),
     )
+
+
+def write_collection(
+    folder: Path,
+    texts: Sequence[str],
+    queries: Mapping[int, str],
+    qrels: Mapping[str, Iterable[tuple[int, int]]],
+) -> None:
+    """Writes a folder in BEIR layout.
+
+    Args:
+        folder: Made if it is not there.
+        texts: Of the documents, whose identifiers are their positions.
+        queries: Texts by identifier.
+        qrels: By split, which query a document is relevant to: pairs of both identifiers.
+    """
+    _write_lines(
+        folder / "corpus.jsonl",
+        ({"_id": str(number), "text": text} for number, text in enumerate(texts)),
+    )
+    _write_lines(
+        folder / "queries.jsonl",
+        ({"_id": str(number), "text": text} for number, text in queries.items()),
+    )
+    (folder / "qrels").mkdir(exist_ok=True)
+    for split, pairs in qrels.items():
+        lines = ["query-id\tcorpus-id\tscore", *(f"{q}\t{d}\t1" for q, d in pairs)]
+        (folder / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_queries(queries: Sequence[str], folder: Path) -> None:

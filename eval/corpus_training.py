@@ -3,9 +3,10 @@
 A title is a question that the documents of this title answer, and a sentence one that the rest of
 its document answers; a heading does for a document without a title. A query log, where there is
 one, teaches how the teachers rank what its queries find. The run starts from the weights that the
-index was encoded with. Titles are divided by their hashes: eight tenths teach, one tenth chooses
-between trained and initial weights and the weight of the part, and the last tenth, asked once,
-decides whether the model is kept (``eval.kept_model``).
+index was encoded with. Titles are divided by their hashes, and their documents with them: eight
+tenths teach, one tenth chooses between trained and initial weights and the weight of the part, and
+the last tenth, asked once, decides whether the model is kept (``eval.kept_model``). Both titles and
+sentences choose and decide: where titles tell all documents apart, sentences do not.
 """
 
 from __future__ import annotations
@@ -35,9 +36,19 @@ from encoders.training.configuration import (
 from encoders.training.loop import load_student, refuse_another_run, train
 from encoders.training.pool import PoolSource, prepare
 from encoders.training.selection import SELECTED, select
-from encoders.training.sources import Source, excluded_queries, normalised, read_source
+from encoders.training.sources import excluded_queries, normalised, read_source
 from eval.adaptation import FEWEST_TITLES, named_space, sample_documents
-from eval.compare import Comparison
+from eval.corpus_sentences import write_sentences
+from eval.corpus_sources import (
+    CHECK,
+    DEV,
+    LOG,
+    SENTENCES,
+    TEACHING,
+    TITLES,
+    held_back_source,
+    teaching_sources,
+)
 from eval.corpus_titles import (
     TENTHS,
     TitledSample,
@@ -48,7 +59,7 @@ from eval.corpus_titles import (
 )
 from eval.development import DevSets
 from eval.errors import TuningError
-from eval.kept_model import compare_models, is_better
+from eval.kept_model import Verdict, compare_models
 from eval.mining import NegativeMiner
 from eval.query_log import read_query_log
 from eval.tune import Progress
@@ -60,11 +71,6 @@ MODEL = "model"
 """Folder of the exported model in the run's directory, if it is kept."""
 
 _INITIAL = "initial"
-_TITLES = "titles"
-_TEACHING = "teaching"
-
-_SENTENCES = "sentences"
-_LOG = "query log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,9 @@ class CorpusTraining:
         documents: Documents of the sample.
         taught: How many queries taught, by where they come from: ``titles``, ``headings``,
             ``sentences``, ``query log``.
-        held_back: NDCG@10 of the space with the trained part (A) and of the index's own (B), on
-            titles and headings that nothing was chosen by; ``None`` where the initial weights were
-            chosen, so that there is nothing to decide.
+        held_back: The space with the trained part (A) and with the index's own (B), on titles and
+            headings, and on sentences where there are enough, that nothing was chosen by; ``None``
+            where the initial weights were chosen, so that there is nothing to decide.
         base: Encoder expression of the BM25 parts, the first at 1.
         part_weight: Weight of the trained part beside them.
         vectors: The static vectors of the index, as ``indexer build --vectors`` takes them.
@@ -87,7 +93,7 @@ class CorpusTraining:
 
     documents: int
     taught: Mapping[str, int]
-    held_back: Comparison | None
+    held_back: Verdict | None
     base: str
     part_weight: float
     vectors: str
@@ -109,7 +115,7 @@ def train_on_corpus(
     resume: bool = False,
     progress: Progress = lambda line: None,
 ) -> CorpusTraining:
-    """Trains a part beside BM25 and keeps it if it is better on titles that were held back.
+    """Trains a part beside BM25 and keeps it if it is better on what was held back.
 
     The index stays as it is: documents have to be encoded by the new model, in another index.
 
@@ -148,8 +154,12 @@ def train_on_corpus(
         )
     if not resume:
         refuse_another_run(output)
-    write_titles(sample, output / _TITLES, output / _TEACHING)
-    write_queries(log, output / _TEACHING)
+    write_titles(sample, output / TITLES, output / TEACHING)
+    sentences = write_sentences(sample, output / SENTENCES)
+    write_queries(log, output / TEACHING)
+    kinds = [TITLES]
+    if min(sentences[DEV], sentences[CHECK]) >= FEWEST_TITLES:
+        kinds.append(SENTENCES)
     unit = words[0].weight  # rankings by parts depend on ratios only
     present = learned.weight / unit
     initial, activation = _initial(learned, output)
@@ -174,13 +184,14 @@ def train_on_corpus(
         loss=LossSettings(kl=1.0, info_nce=0.1),
         sparsity=SparsitySettings(weight=0.0007, random_dimensions=512),
         schedule=ScheduleSettings(steps=steps, learning_rate=1e-4, negative_depth=16),
-        sources=_sources(output, documents, sample, len(log)),
-        dev=(_titles("dev", output, 500, 5000),),
+        sources=teaching_sources(output, documents, sample, sentences["train"], len(log)),
+        dev=tuple(held_back_source(kind, DEV, output, 500, 5000) for kind in kinds),
     )
-    check = _titles("check", output, 1000, 10_000)
     student = load_student(config)
     sets = DevSets(config, student)
-    excluded = excluded_queries([_titles(split, output) for split in ("dev", "check")])
+    excluded = excluded_queries(
+        [held_back_source(kind, split, output) for kind in kinds for split in (DEV, CHECK)]
+    )
     pool = prepare(config, student, NegativeMiner(config, progress), excluded, progress)
     train(config, pool, student=student, evaluate=sets, resume=resume, progress=progress)
     best = select(config, sets.at_weights, progress)[0]
@@ -194,9 +205,12 @@ def train_on_corpus(
                 PartExpression(weight * unit, "splade", str(candidate), learned.name),
                 create_encoder("splade", str(candidate)),
             )
-            trained, examples = {learned.name: part}, read_source(check)
-            held_back = compare_models(snapshot, name, trained, examples, seed, progress)
-            if is_better(held_back):
+            check = {
+                kind: read_source(held_back_source(kind, CHECK, output, 1000, 10_000))
+                for kind in kinds
+            }
+            held_back = compare_models(snapshot, name, {learned.name: part}, check, seed, progress)
+            if held_back.is_better:
                 shutil.rmtree(output / MODEL, ignore_errors=True)  # of the same run, before
                 model = candidate.rename(output / MODEL)
     rerank = snapshot.manifest.rerank
@@ -247,31 +261,6 @@ def _teachers(dense: Path | None, sparse: Path, output: Path) -> TeacherSettings
     return TeacherSettings(groups=groups, dense=dense, sparse=sparse, scale=20, cache=cache)
 
 
-def _sources(output: Path, documents: int, sample: TitledSample, log: int) -> tuple[Source, ...]:
-    """What teaches, of a sample of at most so many documents, and so many queries of a log."""
-    sentences = Source(
-        name=_SENTENCES,
-        kind="sentences",
-        path=output / _TEACHING,
-        documents=max(2, documents // 4),
-        weight=0.5,
-    )
-    sources = (Source(name=_TITLES, kind="judged", path=output / _TITLES), sentences)
-    if not log:
-        return sources
-    asked = Source(
-        name=_LOG,
-        kind="unlabelled",
-        path=output / _TEACHING,
-        # The teachers read each of them once more, with its title.
-        documents=max(2, len(sample.documents) // 2),
-        queries=documents,
-        # A query of a short log is drawn as often as a title, not over and over.
-        weight=min(1.0, log / len(sample.titles)),
-    )
-    return (*sources, asked)
-
-
 def _taught(
     sample: TitledSample, excluded: frozenset[str], pool: Sequence[PoolSource]
 ) -> dict[str, int]:
@@ -282,22 +271,11 @@ def _taught(
         for title in sample.headings
     )
     return {
-        _TITLES: taught[_TITLES] - headings,
+        TITLES: taught[TITLES] - headings,
         "headings": headings,
-        _SENTENCES: taught[_SENTENCES],
-        _LOG: taught.get(_LOG, 0),
+        SENTENCES: taught.get(SENTENCES, 0),
+        LOG: taught.get(LOG, 0),
     }
-
-
-def _titles(split: str, output: Path, queries: int | None = None, distractors: int = 0) -> Source:
-    return Source(
-        name=split,
-        kind="judged",
-        path=output / _TITLES,
-        split=split,
-        queries=queries,
-        distractors=distractors,
-    )
 
 
 def _export(

@@ -7,7 +7,8 @@ rows, the same query table and static vectors: what ranks better in training nee
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.base import Document
@@ -23,55 +24,91 @@ from retriever.searcher import open_index
 from retriever.snapshot import Snapshot
 
 LARGEST_LOSS = 0.002
-"""NDCG that a model may lose by the lower end of the interval, and be kept.
+"""NDCG that a model may lose by the lower end of the interval, or on a kind of query, and be kept.
 
-A short run gains thousandths where the index's own model is good, and over a thousand titles the
+A short run gains thousandths where the index's own model is good, and over a thousand queries the
 interval of such a gain reaches below 0 more often than not: all of it above 0 would refuse most
 models that help. A loss that is larger than this would be noticed (docs/default-model.md calls
-settings within .002 equal), and a model is not kept while the titles leave it open.
+settings within .002 equal), and a model is not kept while the queries leave it open.
 """
 
+TOGETHER = "together"
+"""Name of the comparison on the queries of all kinds."""
 
-def is_better(row: Comparison) -> bool:
-    """Whether system A, the trained model's, may take the place of system B."""
-    return row.difference > 0 and row.low >= -LARGEST_LOSS
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a trained model (system A) compares with the index's own (B), in NDCG@10.
+
+    Attributes:
+        kinds: On the queries of each kind.
+        together: On all queries, each counting once.
+    """
+
+    kinds: tuple[Comparison, ...]
+    together: Comparison
+
+    @property
+    def is_better(self) -> bool:
+        """Whether A may take the place of B: better on all queries, and on no kind much worse."""
+        return (
+            self.together.difference > 0
+            and self.together.low >= -LARGEST_LOSS
+            and all(row.difference >= -LARGEST_LOSS for row in self.kinds)
+        )
+
+    def as_json(self) -> dict[str, dict[str, str | int | float | None]]:
+        """The comparisons by kind, and that on all queries."""
+        rows = {row.collection: row.as_json() for row in self.kinds}
+        return {**rows, TOGETHER: self.together.as_json()}
 
 
 def compare_models(
     snapshot: Snapshot,
     space: str,
     trained: Mapping[str, SpacePart],
-    examples: Examples,
+    kinds: Mapping[str, Examples],
     seed: int = 0,
     progress: Progress = lambda line: None,
-) -> Comparison:
+) -> Verdict:
     """Asks two indexes of the same documents, which differ in the learned part only.
 
     Args:
         snapshot: The index in use.
         space: Name of the space.
         trained: The part that may take the place of the one of that name.
-        examples: Documents to index and the queries to ask, with their relevant documents.
+        kinds: By kind of query, documents to index and queries to ask, with their relevant
+            documents.
         seed: Of the bootstrap.
         progress: Told each step in a line.
 
     Returns:
-        The space with the trained part (A) against the index's own (B), in NDCG@10.
+        The space with the trained part (A) against the index's own (B).
 
     Raises:
         EncoderError: An encoder cannot be loaded, or is not the one that encoded the index.
         IndexerError: The same of the static vectors.
     """
-    answers = []
-    for whose, instead in (("the trained model", trained), ("the index's own model", {})):
-        progress(f"indexing {len(examples.documents)} documents without their titles, by {whose}")
-        with tempfile.TemporaryDirectory() as folder:
-            work = Path(folder) / "sample.winnow"
-            documents = (Document(str(n), text) for n, text in enumerate(examples.documents))
-            build_sample(snapshot, space, documents, work, instead)
-            answers.append(_ask(work, examples))
-    [row] = compare([Pair("titles", *answers)], [str(MEASURE)], seed=seed)
-    return row
+    pairs = []
+    for kind, examples in kinds.items():
+        answers = []
+        for whose, instead in (("the trained model", trained), ("the index's own model", {})):
+            progress(f"indexing {len(examples.documents)} documents to find by {kind}, by {whose}")
+            with tempfile.TemporaryDirectory() as folder:
+                work = Path(folder) / "sample.winnow"
+                documents = (Document(str(n), text) for n, text in enumerate(examples.documents))
+                build_sample(snapshot, space, documents, work, instead)
+                answers.append(_ask(work, examples))
+        pairs.append(Pair(kind, *answers))
+    *rows, together = compare([*pairs, _joined(pairs)], [str(MEASURE)], seed=seed)
+    return Verdict(tuple(rows), together)
+
+
+def _joined(pairs: Sequence[Pair]) -> Pair:
+    """All queries of some pairs."""
+    a = {f"{pair.collection} {query}": found for pair in pairs for query, found in pair.a.items()}
+    b = {f"{pair.collection} {query}": found for pair in pairs for query, found in pair.b.items()}
+    return Pair(TOGETHER, a, b)
 
 
 def _ask(index: Path, examples: Examples) -> PerQuery:

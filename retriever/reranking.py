@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,7 @@ RERANK = "rerank"
 """Name of the part under which explanations show the shares of the cosine."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueryVector:
+class QueryVector(NamedTuple):
     """A query as static vectors see it.
 
     Attributes:
@@ -75,12 +74,15 @@ class Reranker:
     def query_vector(self, query: str, weight: float) -> QueryVector | None:
         """A query's tokens; ``None`` if it has none."""
         ids = self.tokenizer.ids(query)
-        distinct = list(dict.fromkeys(ids))
-        if len(distinct) == len(ids):
-            counts = np.ones(len(ids))
+        if not ids:
+            return None
+        tokens = np.array(list(dict.fromkeys(ids)), dtype=np.int64)
+        if len(tokens) == len(ids):
+            counts = np.empty(len(ids))
+            counts.fill(1.0)
         else:
             counts = 1 + np.log(np.array(list(Counter(ids).values())))  # in the same order
-        return QueryVector(weight, np.array(distinct, dtype=np.int64), counts) if ids else None
+        return QueryVector(weight, tokens, counts)
 
     def rerank(self, ranking: Ranking, query: QueryVector, factor: float) -> tuple[Ranking, float]:
         """The ranking with the first ``depth`` documents in their new order.

@@ -14,13 +14,11 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field
 
 from encoders.training.errors import TrainingError
+from encoders.training.inverse_cloze import take_sentence
 from encoders.training.records import find_file, read_records
 
 Kind = Literal["judged", "titles", "sentences", "weak-pairs", "triples", "unlabelled"]
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9])")
-_FEWEST_WORDS = 5
-_MOST_WORDS = 40
 _WEAK_POSITIVES = 2
 _WEAK_NEGATIVES = 3
 
@@ -193,17 +191,10 @@ def _read_titles(source: Source, excluded: frozenset[str]) -> Examples:
 def _read_sentences(source: Source, excluded: frozenset[str]) -> Examples:
     examples = Examples()
     for record in _slice(source):
-        sentences = _SENTENCE_END.split(str(record.get("text") or ""))
-        places = [
-            i for i, s in enumerate(sentences) if _FEWEST_WORDS <= len(s.split()) <= _MOST_WORDS
-        ]
-        if len(sentences) < 3 or not places:
-            continue
-        place = places[_hash(str(record["_id"])) % len(places)]
-        query = sentences.pop(place)
-        if normalised(query) not in excluded:
-            examples.add(query, [len(examples.documents)])
-            examples.documents.append(full_text({**record, "text": " ".join(sentences)}))
+        taken = take_sentence(str(record["_id"]), str(record.get("text") or ""))
+        if taken is not None and normalised(taken[0]) not in excluded:
+            examples.add(taken[0], [len(examples.documents)])
+            examples.documents.append(full_text({**record, "text": taken[1]}))
     return examples
 
 

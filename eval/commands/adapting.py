@@ -68,9 +68,9 @@ def adapt(
     encoded again.
 
     With --train DIR the learned part itself is trained on titles and sentences of the sample, and
-    kept, as DIR/model, if it is better than the index's own on a tenth of the titles that was
-    held back. A --query-log teaches as well, and decides nothing. The index stays as it is; the
-    command that builds a new one is printed. --resume goes on with a run that was killed.
+    kept, as DIR/model, if it is better than the index's own on those of a tenth of the documents
+    that was held back. A --query-log teaches as well, and decides nothing. The index stays as it
+    is; the command that builds a new one is printed. --resume goes on with a run that was killed.
     """
     if query_log is not None and output is None:
         raise click.UsageError(
@@ -138,31 +138,34 @@ def _train(index: Path, output: Path, as_json: bool, **options: Any) -> None:
     from eval.corpus_training import train_on_corpus
 
     found = train_on_corpus(index, output, **options)
-    row = found.held_back
+    verdict = found.held_back
     if as_json:
         answer = {
             "documents": found.documents,
             "taught": found.taught,
-            "held_back": None if row is None else row.as_json(),
+            "held_back": None if verdict is None else verdict.as_json(),
             "part_weight": found.part_weight,
             "model": None if found.model is None else str(found.model),
         }
         click.echo(json.dumps(answer, indent=2))
-    elif row is not None:
-        click.echo(
-            f"{row.measure} of {row.queries} titles that were held back: {row.mean_b:.4f} with "
-            f"the index's own model, {row.mean_a:.4f} with the trained one at weight "
-            f"{found.part_weight:g} ({row.difference:+.4f}, 95% interval {row.low:+.4f} to "
-            f"{row.high:+.4f})"
-        )
+    elif verdict is not None:
+        rows = {row.collection: row for row in verdict.kinds}
+        rows[" and ".join(rows)] = verdict.together  # of one kind this is the same
+        for what, row in rows.items():
+            click.echo(
+                f"{row.measure} of {row.queries} {what} that were held back: {row.mean_b:.4f} with "
+                f"the index's own model, {row.mean_a:.4f} with the trained one at weight "
+                f"{found.part_weight:g} ({row.difference:+.4f}, 95% interval {row.low:+.4f} to "
+                f"{row.high:+.4f})"
+            )
     counts = ", ".join(f"{count} of {origin}" for origin, count in found.taught.items() if count)
     click.echo(f"queries that taught: {counts}", err=True)
     if found.model is not None:
         _tell_how_to_use(found)
-    elif row is None:
+    elif verdict is None:
         click.echo(
             "the index's own model is kept: no trained weights were better than it on the titles "
-            "that choose",
+            "and sentences that choose",
             err=True,
         )
     else:

@@ -14,6 +14,9 @@ VECTOR_STEP = 0.5 / 127
 QUERY_STEPS = 1 << 22
 """Steps of a query's component that stand for 1; dot products with rows of norm 1 fit 32 bits."""
 
+CACHE_LINE = 64
+"""Bytes that come from memory together."""
+
 LARGEST_GAIN = 2.0**60
 """Most that a cosine of 1 may add to an integer score."""
 
@@ -122,18 +125,21 @@ def rank_again(  # type: ignore[no-untyped-def]
     if pool_query(tokens, counts, table, weights, query, rounded) == 0:
         return
     step = factor * VECTOR_STEP / QUERY_STEPS
-    # All products before a comparison: a branch would wait for each row to come from memory.
-    totals = np.empty(depth, dtype=np.int64)
+    # A cache line of each row in turn, and all before a comparison: the rows come from memory side
+    # by side, where one row after the other, or a branch, would wait for each.
+    dots = np.zeros(depth, dtype=np.int32)
+    for first in range(0, len(rounded), CACHE_LINE):
+        axes = slice(first, first + CACHE_LINE)
+        part = rounded[axes]
+        for place in range(depth):
+            row = vectors[rows[place], axes]
+            dot = np.int32(0)
+            for axis in range(len(part)):
+                dot += np.int32(row[axis]) * part[axis]
+            dots[place] += dot
     for place in range(depth):
-        row = vectors[rows[place]]
-        dot = np.int32(0)
-        for axis in range(len(rounded)):
-            dot += np.int32(row[axis]) * rounded[axis]
-        totals[place] = scores[place] + np.int64(
-            min(step * max(np.int32(0), dot), 2 * LARGEST_GAIN)
-        )
-    for place in range(depth):
-        score = totals[place]
+        gain = np.int64(min(step * max(np.int32(0), dots[place]), 2 * LARGEST_GAIN))
+        score = scores[place] + gain
         free = place
         while free > 0 and scores[free - 1] < score:
             scores[free] = scores[free - 1]

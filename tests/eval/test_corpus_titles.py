@@ -9,15 +9,24 @@ from pathlib import Path
 
 import pytest
 
+import encoders.training.inverse_cloze
 import eval.corpus_titles
 from encoders.base import Document
-from eval.corpus_titles import split_heading, titled_sample, write_queries, write_titles
+from eval.corpus_sentences import write_sentences
+from eval.corpus_titles import (
+    split_heading,
+    split_of,
+    titled_sample,
+    write_queries,
+    write_titles,
+)
 from eval.errors import DatasetError
 from eval.query_log import read_query_log
 
 
 def test_examples_run() -> None:
-    assert doctest.testmod(eval.corpus_titles).failed == 0
+    for module in (eval.corpus_titles, encoders.training.inverse_cloze):
+        assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize(
@@ -85,6 +94,37 @@ def test_titles_of_one_text_stand_on_one_side(tmp_path: Path) -> None:
     assert {json.loads(line)["_id"] for line in taught} == asked["train"]
     text = (tmp_path / "titles" / "corpus.jsonl").read_text()
     assert "title" not in text
+
+
+def test_sentences_leave_the_documents_that_they_ask_for(tmp_path: Path) -> None:
+    documents = [
+        Document(
+            f"d{number}",
+            f"Text {number} begins. The sentence of number {number} is this one. And it ends.",
+            title=f"title {number}",
+        )
+        for number in range(100)
+    ]
+    documents += [Document("short", "One sentence.", title="t"), Document("bare", "No title. " * 3)]
+    sample = titled_sample(documents)
+    counts = write_sentences(sample, tmp_path)
+    splits = [split_of(f"title {number}") for number in range(100)]
+    assert counts == {split: splits.count(split) for split in ("dev", "check", "train")}
+    texts = [json.loads(line)["text"] for line in (tmp_path / "corpus.jsonl").open()]
+    asked = {
+        json.loads(line)["_id"]: json.loads(line)["text"]
+        for line in (tmp_path / "queries.jsonl").open()
+    }
+    for number, split in enumerate(splits):
+        sentence = f"The sentence of number {number} is this one."
+        held_back = split != "train"
+        assert texts[number].startswith(f"title {number} Text {number} begins.")
+        assert (sentence in texts[number]) != held_back
+        assert asked.get(str(number)) == (sentence if held_back else None)
+    for split in ("dev", "check"):
+        lines = (tmp_path / "qrels" / f"{split}.tsv").read_text().splitlines()[1:]
+        assert lines == [f"{n}\t{n}\t1" for n, found in enumerate(splits) if found == split]
+    assert texts[100:] == ["t One sentence.", "No title. " * 2 + "No title."]
 
 
 def test_headings_are_taken_out_of_what_is_asked(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from eval.compare import Comparison  # noqa: E402
 from eval.corpus_titles import split_of  # noqa: E402
 from eval.corpus_training import train_on_corpus  # noqa: E402
 from eval.errors import TuningError  # noqa: E402
-from eval.kept_model import is_better  # noqa: E402
+from eval.kept_model import Verdict  # noqa: E402
 from indexer.builder import build  # noqa: E402
 
 WORDS = ["planet", "weather", "rain", "york", "query", "table", "sparse", "dense", "model", "index"]
@@ -72,8 +72,9 @@ def trained_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eval.corpus_training, "select", without_initial)
 
 
-def decided(difference: float, low: float) -> Comparison:
-    return Comparison("titles", "nDCG@10", 60, 0.5, 0.5, difference, low, 0.1, 1, 1, 1, 0.5, 0.5)
+def decided(difference: float, low: float) -> Verdict:
+    row = Comparison("titles", "nDCG@10", 60, 0.5, 0.5, difference, low, 0.1, 1, 1, 1, 0.5, 0.5)
+    return Verdict((row,), row)
 
 
 def test_a_model_is_kept_only_if_it_is_better(
@@ -85,14 +86,18 @@ def test_a_model_is_kept_only_if_it_is_better(
     assert found.base == "english-bm25 + 0.3*english-bigrams-bm25"
     assert (found.vectors, found.rerank) == ("none", None)
     assert found.held_back is not None
-    assert 30 < found.held_back.queries < 90  # about a tenth
+    titles, sentences = found.held_back.kinds
+    assert (titles.collection, sentences.collection) == ("titles", "sentences")
+    assert 30 < titles.queries < 90  # about a tenth
+    assert 30 < sentences.queries < 90
+    assert found.held_back.together.queries == titles.queries + sentences.queries
     assert 400 < found.taught["titles"] < 540  # eight tenths
     assert (found.taught["headings"], found.taught["query log"]) == (0, 0)
     assert any("step 4" in line for line in lines)
     with pytest.raises(TrainingError, match="--resume"):
         train_on_corpus(index, tmp_path / "run", steps=4)
     if found.model is not None:
-        assert is_better(found.held_back)
+        assert found.held_back.is_better
         assert read_exported(found.model)[0].part_weight == found.part_weight
     else:
         assert not (tmp_path / "run" / "model").exists()
@@ -127,12 +132,12 @@ def test_the_titles_that_were_held_back_decide(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    row = decided(difference, low)
+    verdict = decided(difference, low)
     asked = []
 
-    def pretended(snapshot: Any, space: str, trained: Any, *rest: Any) -> Comparison:
+    def pretended(snapshot: Any, space: str, trained: Any, *rest: Any) -> Verdict:
         asked.append(trained["splade"])
-        return row
+        return verdict
 
     monkeypatch.setattr(eval.corpus_training, "compare_models", pretended)
     run = tmp_path / "run"
@@ -145,7 +150,7 @@ def test_the_titles_that_were_held_back_decide(
     assert (spec.parameters["precision"], spec.parameters["query_table"]) == ("int8", "content")
     answer = json.loads(result.stdout)
     assert part.expression.weight == pytest.approx(2 * answer["part_weight"])  # words have 2
-    assert answer["held_back"]["low"] == low
+    assert answer["held_back"]["titles"]["low"] == answer["held_back"]["together"]["low"] == low
     assert answer["model"] == (str(run / "model") if kept else None)
     assert is_exported(run / "model") == kept
     assert not list(run.glob(".candidate*"))
@@ -186,6 +191,21 @@ def test_headings_and_a_query_log_teach(
     # Documents that what decides asks for are not candidates of the log.
     texts = (run / "teaching" / "corpus.jsonl").read_text()
     assert not any(f'"{title}"' in texts for title in checked)
+
+
+def test_texts_of_one_sentence_are_asked_for_by_titles_alone(
+    write_masked_lm: Callable[..., Path], tmp_path: Path
+) -> None:
+    documents = [
+        dataclasses.replace(document, text=document.text.partition(".")[0]) for document in corpus()
+    ]
+    index = tmp_path / "x.winnow"
+    build(documents, index, f"english-bm25 + splade:{write_masked_lm(tmp_path / 'checkpoint')}")
+    found = train_on_corpus(index, tmp_path / "run", steps=2)
+    assert found.taught["sentences"] == 0
+    assert found.taught["titles"] > 400
+    if found.held_back is not None:
+        assert [row.collection for row in found.held_back.kinds] == ["titles"]
 
 
 def test_a_killed_run_goes_on(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
