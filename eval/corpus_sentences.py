@@ -6,6 +6,7 @@ asks for one thing that its document says.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from encoders.training.inverse_cloze import take_sentence
@@ -31,14 +32,14 @@ def write_sentences(sample: TitledSample, folder: Path) -> dict[str, int]:
     texts, queries = [], {}
     qrels: dict[str, list[tuple[int, int]]] = {"dev": [], "check": []}
     for number, document in enumerate(sample.documents):
-        text = document.text
         split = split_of(document.title) if document.title else "train"
-        taken = take_sentence(str(number), text)
+        taken = take_sentence(str(number), document.text)
         if taken is not None:
             counts[split] += 1
             if split in qrels:
-                queries[number], text = taken
+                queries[number], rest = taken
+                document = replace(document, text=rest)
                 qrels[split].append((number, number))
-        texts.append(f"{document.title} {text}".strip())
+        texts.append(document.full_text())
     write_collection(folder, texts, queries, qrels)
     return counts

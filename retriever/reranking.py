@@ -78,8 +78,7 @@ class Reranker:
             return None
         tokens = np.array(list(dict.fromkeys(ids)), dtype=np.int64)
         if len(tokens) == len(ids):
-            counts = np.empty(len(ids))
-            counts.fill(1.0)
+            counts = np.ones(len(ids))
         else:
             counts = 1 + np.log(np.array(list(Counter(ids).values())))  # in the same order
         return QueryVector(weight, tokens, counts)

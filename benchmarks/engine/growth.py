@@ -17,8 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from benchmarks.engine.statistics import growth_exponent
 from benchmarks.reporting import markdown_table, write_result
 
 Times = dict[tuple[str, int, str], dict[int, float]]
@@ -45,15 +44,6 @@ def times_of(results: Iterable[Mapping[str, Any]]) -> Times:
     return times
 
 
-def exponent(times: Mapping[int, float]) -> float:
-    """``b`` of ``time = a * N^b``.
-
-    >>> round(exponent({100: 3.0, 200: 6.0, 400: 12.0}), 6)
-    1.0
-    """
-    return float(np.polyfit(np.log(list(times)), np.log(list(times.values())), 1)[0])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("results", nargs="+", type=Path, help="of python -m benchmarks.engine")
@@ -62,41 +52,35 @@ def main() -> None:
     results = [json.loads(path.read_bytes()) for path in arguments.results]
     times = times_of(results)
     sizes = sorted({size for measured in times.values() for size in measured})
-    header = ["set", "k", "engine", *(f"{size:,}" for size in sizes), "exponent"]
+    rows = [
+        {
+            "set": name,
+            "k": k,
+            "engine": engine,
+            "by_records": measured,
+            "exponent": growth_exponent(measured) if len(measured) > 1 else None,
+        }
+        for (name, k, engine), measured in times.items()
+    ]
     print(
         markdown_table(
-            header,
-            (
-                [
-                    name,
-                    str(k),
-                    engine,
-                    *(f"{measured[size]:,.0f}" if size in measured else "" for size in sizes),
-                    f"{exponent(measured):.2f}" if len(measured) > 1 else "",
-                ]
-                for (name, k, engine), measured in times.items()
-            ),
+            ["set", "k", "engine", *(f"{size:,}" for size in sizes), "exponent"],
+            (_shown(row, sizes) for row in rows),
         )
     )
-    write_result(
-        arguments.output,
-        {
-            "measured_by": [
-                {key: result.get(key) for key in ("command", "date", "commit")}
-                for result in results
-            ],
-            "mean_us": [
-                {
-                    "set": name,
-                    "k": k,
-                    "engine": engine,
-                    "by_records": measured,
-                    "exponent": exponent(measured) if len(measured) > 1 else None,
-                }
-                for (name, k, engine), measured in times.items()
-            ],
-        },
-    )
+    made = [{key: result.get(key) for key in ("command", "date", "commit")} for result in results]
+    write_result(arguments.output, {"measured_by": made, "mean_us": rows})
+
+
+def _shown(row: Mapping[str, Any], sizes: Iterable[int]) -> list[str]:
+    measured, exponent = row["by_records"], row["exponent"]
+    return [
+        row["set"],
+        str(row["k"]),
+        row["engine"],
+        *(f"{measured[size]:,.0f}" if size in measured else "" for size in sizes),
+        "" if exponent is None else f"{exponent:.2f}",
+    ]
 
 
 if __name__ == "__main__":

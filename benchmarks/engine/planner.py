@@ -56,7 +56,7 @@ def measure(work: Path, name: str, value: float, queries: int) -> dict[str, Any]
     digest = hashlib.sha256()
     for set_name in SETS:
         collection = load_collection(work / f"{set_name}.npz", queries)
-        built = postings.build_postings([collection.rows], postings.WINDOW_BITS)
+        built = postings.build_postings([collection.rows])
         for k in KS:
             for dimensions, weights in collection.queries[:100]:
                 for array in search_postings(built, dimensions, weights, k):

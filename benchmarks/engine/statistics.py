@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,3 +33,15 @@ def bootstrap_ratio(ours: ArrayLike, theirs: ArrayLike) -> tuple[float, float, f
         ratios[number] = one[picked].mean() / other[picked].mean()
     low, high = np.percentile(ratios, [2.5, 97.5])
     return float(one.mean() / other.mean()), float(low), float(high)
+
+
+def growth_exponent(times: Mapping[int, float]) -> float:
+    """``b`` of the fit ``time = a * N^b``: a line through the logarithms.
+
+    Args:
+        times: By number of records.
+
+    >>> round(growth_exponent({100: 3.0, 200: 6.0, 400: 12.0}), 6)
+    1.0
+    """
+    return float(np.polyfit(np.log(list(times)), np.log(list(times.values())), 1)[0])

@@ -2,7 +2,8 @@
 
     python -m benchmarks.roofline --work WORK -o benchmarks/results/roofline.json
 
-WORK holds the data sets of ``python -m benchmarks.engine``. Measured, on one thread unless said:
+WORK holds the data sets of ``python -m benchmarks.engine``; ``--sets`` without a name measures the
+machine alone. Measured, on one thread unless said:
 
 * rates of the machine: reading memory, and the loops of the kernel on data in cache;
 * time and additions per query for k = 10, 100, 1000;
@@ -30,7 +31,7 @@ from benchmarks.roofline.threads import measure_threads
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--sets", nargs="+", default=["flops07", "flops18"])
+    parser.add_argument("--sets", nargs="*", default=["flops07", "flops18"])
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("-o", "--output", type=Path)

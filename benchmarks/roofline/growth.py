@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.engine.statistics import growth_exponent
 from benchmarks.reporting import markdown_table
 from benchmarks.roofline.collection import Collection, Query, microseconds, searching, summary
 from indexer.format.postings import Postings
@@ -29,9 +30,9 @@ def measure_growth(collection: Collection, passes: int) -> dict[str, Any]:
             points.append(_point(postings, collection, k, passes))
     exponents = {}
     for k in (10, 100, 1000):
-        mine = [point for point in points if point["k"] == k]
-        sizes, times = zip(*((point["records"], point["mean_us"]) for point in mine), strict=True)
-        exponents[str(k)] = float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
+        exponents[str(k)] = growth_exponent(
+            {point["records"]: point["mean_us"] for point in points if point["k"] == k}
+        )
     header = [
         "records",
         "k",

@@ -9,10 +9,11 @@ import numpy as np
 from numba import njit
 
 from benchmarks.reporting import markdown_table
+from indexer.format.postings import WINDOW_BITS
 from kernels.cpu.accumulation import accumulate, accumulate_column, revisit, scan
 from kernels.cpu.search import _scratch_of
 
-WINDOW = 16384
+WINDOW = 1 << WINDOW_BITS
 POSTINGS = 1000
 CALLS = 200
 
@@ -46,7 +47,7 @@ def _revisit_many(accumulator, local_ids, locals_, partial, calls):  # type: ign
 def measure_rates() -> dict[str, float]:
     """Nanoseconds per posting or row, and GB/s; best of several, prints a table."""
     rng = np.random.default_rng(0)
-    accumulator, locals_, partial, *_ = _scratch_of(13)
+    accumulator, locals_, partial, *_ = _scratch_of(WINDOW_BITS)
     local_ids = np.stack(
         [np.sort(rng.choice(WINDOW, POSTINGS, replace=False)) for _ in range(CALLS)]
     ).astype(np.uint16)

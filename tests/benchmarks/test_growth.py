@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.engine import growth
+from benchmarks.engine import growth, statistics
 
 
 def test_examples_run() -> None:
-    assert doctest.testmod(growth).failed == 0
+    for module in (growth, statistics):
+        assert doctest.testmod(module).failed == 0
 
 
 def test_results_of_several_samples_become_one_table(
