@@ -12,7 +12,7 @@ import click
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Directory to write."
 )
-@click.option("--int8", is_flag=True, help="Weights of 8 bits: smaller, faster, less exact.")
+@click.option("--int8", is_flag=True, help="Weights of 8 bits: a quarter of the size, less exact.")
 @click.option(
     "--part-weight",
     type=click.FloatRange(min=0, min_open=True),

@@ -9,25 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.checkpoint import Pooling
+from encoders.head_screen import PANELS_AT_ONCE, HeadScreen
 from kernels.cpu.token_maxima import (
     EIGHT_BIT_PRODUCTS,
     ENTRIES,
+    chosen_maxima,
     pack_tokens,
     pack_vocabulary,
-    raise_to_8bit_products,
     raise_to_products,
 )
-from kernels.cpu.vocabulary_head import collect_positive, fold_sum, quantise_tokens
+from kernels.cpu.vocabulary_head import collect_positive, fold_sum, take_logarithms
 
-PANELS_AT_ONCE = 4096 // ENTRIES
-"""Their maxima, 16 KiB per text, and the tokens of a batch stay in the cache."""
+SparseBatch = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
 
 
 class CpuVocabularyHead:
     """Weights of texts from the states of their tokens, straight to sparse rows.
 
     Neither tokens x vocabulary nor texts x vocabulary is ever held, and padding is never
-    multiplied. A text's row has the same bits in any company. Safe to share between threads.
+    multiplied. With maxima, and where the processor multiplies bytes, 8-bit products tell which
+    entries of a text can be above zero, and only these are computed in float32: the rows are the
+    same, bit for bit. A text's row has the same bits in any company. Safe to share between threads.
     """
 
     def __init__(
@@ -36,31 +38,32 @@ class CpuVocabularyHead:
         bias: NDArray[np.float32],
         pooling: Pooling,
         scale: NDArray[np.float32] | None = None,
+        *,
+        screened: bool = EIGHT_BIT_PRODUCTS,
     ) -> None:
-        """Packs the projection.
+        """Takes the projection, which is not copied where it need not be packed.
 
         Args:
             weight: float32[V, d], or int8[V, d] within -63 to 63.
             bias: float32[V].
             pooling: Pooling and activation.
-            scale: float32[V] > 0 of int8 rows. A processor without products of bytes computes
-                with ``scale * weight`` and unquantised states.
+            scale: float32[V] > 0 of int8 rows, which stand for ``scale * weight``.
+            screened: Whether 8-bit products come first.
         """
-        if scale is not None and not EIGHT_BIT_PRODUCTS:
-            weight, scale = weight * scale[:, None], None
-        self._quantised = scale is not None
         self._pooling = pooling
         self._logarithms = 2 if pooling.activation == "log1p_relu" else 1
-        self._packed = pack_vocabulary(weight)
-        width = len(self._packed) * ENTRIES
-        self._bias = _filled(bias, width, -np.inf)
-        self._scale = _filled(np.ones_like(bias) if scale is None else scale, width, 1)
-        sums = weight.sum(axis=1, dtype=np.int32) if self._quantised else np.zeros(0, np.int32)
-        self._corrections = _filled(-128 * sums, width, 0)
+        self._bias = bias
+        self._screen: HeadScreen | None = None
+        if screened and pooling.strategy == "max":
+            self._screen = HeadScreen(weight, bias, scale)
+            self._rows = np.ascontiguousarray(weight)
+            self._scale = np.ones(len(weight), np.float32) if scale is None else scale
+        else:
+            self._packed = pack_vocabulary(weight if scale is None else weight * scale[:, None])
 
     def rows(
         self, states: NDArray[np.float32], lengths: NDArray[np.int64], excluded: Sequence[int]
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]:
+    ) -> SparseBatch:
         """Sparse rows of a batch.
 
         Args:
@@ -71,100 +74,63 @@ class CpuVocabularyHead:
         Returns:
             int64[B] weights per text, their dimensions, ascending within a text, and values.
         """
+        if self._screen is not None:
+            counts, entries = self._screen.candidates(states, lengths, excluded)
+            found = self._chosen(states, lengths, counts, entries)
+        else:
+            found = self._all(states, lengths, excluded)
+        take_logarithms(found[2], self._logarithms if self._pooling.strategy == "max" else 0)
+        return found
+
+    def _chosen(
+        self,
+        states: NDArray[np.float32],
+        lengths: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        entries: NDArray[np.int64],
+    ) -> SparseBatch:
+        """The logits above zero among some entries of each text."""
+        packed, tiles, _ = pack_tokens(states, lengths)
+        starts = np.concatenate(([0], np.cumsum(counts)))
+        logits = np.empty(len(entries), np.float32)
+        chosen_maxima(packed, tiles, self._rows, self._scale, entries, starts, logits)
+        logits += self._bias[entries]
+        above = logits > 0
+        text_of = np.repeat(np.arange(len(lengths)), counts)[above]
+        kept = np.bincount(text_of, minlength=len(lengths))
+        return kept, entries[above].astype(np.uint32), logits[above]
+
+    def _all(
+        self, states: NDArray[np.float32], lengths: NDArray[np.int64], excluded: Sequence[int]
+    ) -> SparseBatch:
+        """The logits, or sums of weights, above zero among all entries."""
         whole = self._pooling.strategy == "max"
         # For sums the activation comes before the pooling: every token is a text of its own.
         groups = lengths if whole else np.ones(len(states), np.int64)
-        operands, scales = self._operands(states, groups)
+        packed, tiles, _ = pack_tokens(states, groups)
         text_of = np.repeat(np.arange(len(lengths)), lengths)
-        barred = np.zeros(len(self._bias), dtype=np.bool_)
+        width = len(self._packed) * ENTRIES
+        bias = np.full(width, -np.inf, np.float32)
+        bias[: len(self._bias)] = self._bias
+        barred = np.zeros(width, np.bool_)
         barred[list(excluded)] = True
-        found = _Entries(len(lengths) * PANELS_AT_ONCE * ENTRIES)
+        capacity = len(lengths) * width  # no page of it is there before it is written
+        texts, dimensions = np.empty(capacity, np.int64), np.empty(capacity, np.uint32)
+        values, count = np.empty(capacity, np.float32), 0
         for first in range(0, len(self._packed), PANELS_AT_ONCE):
             panels = self._packed[first : first + PANELS_AT_ONCE]
             columns = slice(first * ENTRIES, (first + len(panels)) * ENTRIES)
-            scale, bias = self._scale[columns], self._bias[columns]
-            largest = np.full((len(groups), len(bias)), -np.inf, dtype=np.float32)
-            if self._quantised:
-                corrections = self._corrections[columns]
-                raise_to_8bit_products(*operands, panels, largest, corrections, scales)
-            else:
-                raise_to_products(*operands, panels, largest)
-            logarithms = self._logarithms
+            added = bias[columns]
+            pooled = np.full((len(groups), len(added)), -np.inf, dtype=np.float32)
+            raise_to_products(packed, tiles, panels, pooled)
             if not whole:
-                sums = np.zeros((len(lengths), len(bias)), dtype=np.float32)
-                ones = np.ones(len(states), np.float32)
-                fold_sum(largest, ones, text_of, scale, bias, logarithms, sums)
-                largest, logarithms = sums, 0
-                scale, bias = np.ones_like(scale), np.zeros_like(bias)
-            found.collect(largest, scale, bias, logarithms, barred[columns], columns.start)
-        return found.by_text(len(lengths))
-
-    def _operands(
-        self, states: NDArray[np.float32], groups: NDArray[np.int64]
-    ) -> tuple[tuple[NDArray[Any], NDArray[np.int64]], NDArray[np.float32]]:
-        """Packed states with their tiles, and the scales of the packed rows."""
-        if not self._quantised:
-            packed, tiles, _ = pack_tokens(states, groups)
-            return (packed, tiles), np.empty(0, np.float32)
-        quantised, scales = np.empty(states.shape, np.uint8), np.empty(len(states), np.float32)
-        quantise_tokens(states, quantised, scales)
-        packed, tiles, token_of = pack_tokens(quantised, groups)
-        return (packed, tiles), scales[token_of]
-
-
-class _Entries:
-    """Growing arrays of (text, dimension, weight)."""
-
-    def __init__(self, capacity: int) -> None:
-        self._count = 0
-        self._texts = np.empty(capacity, np.int64)
-        self._dimensions = np.empty(capacity, np.uint32)
-        self._weights = np.empty(capacity, np.float32)
-
-    def collect(
-        self,
-        pooled: NDArray[np.float32],
-        scale: NDArray[np.float32],
-        bias: NDArray[np.float32],
-        logarithms: int,
-        excluded: NDArray[np.bool_],
-        first: int,
-    ) -> None:
-        """See ``kernels.cpu.vocabulary_head.collect_positive``."""
-        needed = self._count + pooled.size
-        if needed > len(self._texts):
-            capacity = max(needed, 2 * len(self._texts))
-            for name in ("_texts", "_dimensions", "_weights"):
-                old = getattr(self, name)
-                new = np.empty(capacity, old.dtype)
-                new[: self._count] = old[: self._count]
-                setattr(self, name, new)
-        self._count = collect_positive(
-            pooled,
-            scale,
-            bias,
-            logarithms,
-            excluded,
-            first,
-            self._count,
-            self._texts,
-            self._dimensions,
-            self._weights,
-        )
-
-    def by_text(
-        self, text_count: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]:
-        """Counts per text, and the entries in order of text and dimension."""
-        texts = self._texts[: self._count]
+                sums = np.zeros((len(lengths), len(added)), dtype=np.float32)
+                fold_sum(pooled, text_of, added, self._logarithms, sums)
+                pooled, added = sums, np.zeros_like(added)
+            count = collect_positive(
+                pooled, added, barred[columns], columns.start, count, texts, dimensions, values
+            )
         # Blocks come in order of dimension, so that a stable order keeps it within a text.
-        order = np.argsort(texts, kind="stable")
-        counts = np.bincount(texts, minlength=text_count)
-        return counts, self._dimensions[order], self._weights[order]
-
-
-def _filled(values: NDArray[Any], size: int, value: float) -> NDArray[Any]:
-    """The values and, behind them, ``value`` up to ``size`` entries in all."""
-    whole = np.full(size, value, dtype=values.dtype)
-    whole[: len(values)] = values
-    return whole
+        order = np.argsort(texts[:count], kind="stable")
+        counts = np.bincount(texts[:count], minlength=len(lengths))
+        return counts, dimensions[order], values[order]

@@ -34,7 +34,7 @@ class OnnxSpladeEncoder(SpladeBase):
     """Rows over the vocabulary of an exported encoder; ``SpladeEncoder`` says what they are.
 
     With ``precision`` float32 the rows are those of the checkpoint but for the last bits. With
-    int8 the vocabulary head multiplies 8-bit numbers, each token's state with a scale of its own.
+    int8 all matrices are numbers of 8 bits with scales; states are float32 all the same.
 
     >>> encoder = create("splade-onnx", "exported/splade")  # doctest: +SKIP
     >>> encoder.encode_documents([Document("d1", "Currently New York is rainy.")])  # doctest: +SKIP

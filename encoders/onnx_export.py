@@ -52,9 +52,9 @@ def export_encoder(
         checkpoint: Directory of a SPLADE-type checkpoint; see ``encoders.checkpoint``.
         output: Directory to write; see ``encoders.exported``.
         options: Settings recorded with the export; by default the checkpoint's own.
-        precision: ``int8`` for weights of 8 bits and a faster, less exact vocabulary head. The
-            network in front of it computes in float32: ONNX Runtime would take one scale for a
-            whole batch there, so that a document's row depended on its company.
+        precision: ``int8`` for weights of 8 bits: a quarter of the size. Everything is computed in
+            float32: ONNX Runtime would take one scale for a whole batch of states, so that a
+            document's row depended on its company.
         part_weight: Weight of the part beside English BM25; see ``encoders.shipped``.
         overwrite: Replace an exported encoder that is there.
 

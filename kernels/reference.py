@@ -43,10 +43,8 @@ def quantise(weights: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
 
 
 def pooled_weights(
-    products: NDArray[np.float32] | NDArray[np.int32],
-    token_scales: NDArray[np.float32],
+    products: NDArray[np.float32],
     text_of: NDArray[np.int64],
-    column_scales: NDArray[np.float32],
     bias: NDArray[np.float32],
     *,
     logarithms: int,
@@ -58,7 +56,7 @@ def pooled_weights(
     the logarithm ``log1p`` of what is above zero once or twice. The logarithm's last bit is the
     C library's own.
     """
-    logits = products.astype(np.float32) * token_scales[:, None] * column_scales + bias
+    logits = products.astype(np.float32) + bias
     activations = np.maximum(logits, np.float32(0))
     for _ in range(logarithms):
         activations = np.log1p(activations)
@@ -72,6 +70,7 @@ def quantise_tokens(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """uint8[n, d] around 128 and float32[n] scales: ``states ~ scale * (quantised - 128)``."""
     largest = np.abs(states).max(axis=1, initial=0)
-    scales = np.where(largest > 0, largest / np.float32(127), np.float32(1)).astype(np.float32)
+    scales = (largest / np.float32(127)).astype(np.float32)
+    scales[scales == 0] = 1
     levels = np.clip(np.rint(states / scales[:, None]), -127, 127)
     return (levels + 128).astype(np.uint8), scales

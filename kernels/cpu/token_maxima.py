@@ -50,6 +50,9 @@ ENTRIES = 2 * _LANES
 EIGHT_BIT_PRODUCTS = _VNNI or {16: "avx512bw", 8: "avx2", 4: ""}[_LANES] in _FEATURES
 """Whether ``raise_to_8bit_products`` runs on this processor."""
 
+LARGEST_LEVEL = 127 if _VNNI else 63
+"""Largest level of a vocabulary in 8-bit products: those of AVX2 saturate with more."""
+
 INSTRUCTIONS = f"{_LANES}-lane fused multiply-add" + (
     ", vpdpbusd" if _VNNI else ", vpmaddubsw" if EIGHT_BIT_PRODUCTS else ""
 )
@@ -59,7 +62,7 @@ def pack_vocabulary(weight: NDArray[Any]) -> NDArray[Any]:
     """Lays the rows of a projection out for the tiles.
 
     Args:
-        weight: float32[V, d], or int8[V, d] within -63 to 63.
+        weight: float32[V, d], or int8[V, d] within ``LARGEST_LEVEL``.
 
     Returns:
         float32[P, d, ENTRIES], or int8[P, d / 4, ENTRIES, 4], zeros after the last row and
@@ -265,7 +268,7 @@ def raise_to_8bit_products(  # type: ignore[no-untyped-def]
     Args:
         packed: uint8, states of tokens around 128.
         tiles: int64[tiles, 4].
-        vocabulary: int8[P, d / 4, ENTRIES, 4], contiguous, within -63 to 63.
+        vocabulary: int8[P, d / 4, ENTRIES, 4], contiguous, within ``LARGEST_LEVEL``.
         maxima: float32[B, P * ENTRIES], updated.
         corrections: int32[P * ENTRIES], -128 times the sum of each entry's components.
         scales: float32[rows], > 0, of each packed row.
@@ -287,3 +290,47 @@ def raise_to_8bit_products(  # type: ignore[no-untyped-def]
                     steps, packed, at, vocabulary, panel_at, maxima, to,
                     corrections, entry, scales, before,
                 )  # fmt: skip
+
+
+@njit(nogil=True, cache=True)
+def chosen_maxima(  # type: ignore[no-untyped-def]
+    packed, tiles, rows, scales, entries, starts, maxima
+):
+    """The largest product of a text's tokens with each of some entries, chosen for the text.
+
+    Each is that of ``raise_to_products``, bit for bit.
+
+    Args:
+        packed: float32, states of tokens; see ``pack_tokens``, as for the next.
+        tiles: int64[tiles, 4], text after text.
+        rows: float32[V, d], or int8[V, d], the vocabulary.
+        scales: float32[V], factors of its rows.
+        entries: int64[n], the entries of each text, text after text.
+        starts: int64[B + 1], where a text's entries begin, and n.
+        maxima: float32[n], filled.
+    """
+    depth = rows.shape[1]
+    panel = np.zeros((depth, ENTRIES), np.float32)
+    largest = np.empty(ENTRIES, np.float32)
+    first_tile = 0
+    for text in range(len(starts) - 1):
+        last_tile = first_tile
+        while last_tile < len(tiles) and tiles[last_tile, 2] == text:
+            last_tile += 1
+        for first in range(starts[text], starts[text + 1], ENTRIES):
+            count = min(ENTRIES, starts[text + 1] - first)
+            for column in range(count):
+                entry = entries[first + column]
+                scale = scales[entry]
+                for k in range(depth):
+                    panel[k, column] = rows[entry, k] * scale
+            largest[:] = -np.inf
+            for tile in range(first_tile, last_tile):
+                at = tiles[tile, 0]
+                # The last four arguments are read for 8 bits only.
+                if tiles[tile, 1] == _LARGE:
+                    _large_tile(depth, packed, at, panel, 0, largest, 0, largest, 0, largest, 0)
+                else:
+                    _small_tile(depth, packed, at, panel, 0, largest, 0, largest, 0, largest, 0)
+            maxima[first : first + count] = largest[:count]
+        first_tile = last_tile
