@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -21,8 +21,7 @@ from eval.corpus_titles import titled_sample
 from eval.datasets.beir import Dataset
 from eval.errors import TuningError
 from eval.sample_index import build_sample
-from eval.tune import Progress, Tuning, TuningProtocol, tune
-from indexer.configuration import configure_part
+from eval.tune import Progress, Tuning, TuningProtocol, apply_weights, tune
 from retriever.searcher import open_index
 from retriever.snapshot import Snapshot, open_snapshot
 
@@ -38,8 +37,7 @@ class Adaptation:
         documents: Documents of the sample.
         titles: Different titles that served as queries.
         headings: Different headings of documents without a title that did.
-        applied: Whether the index now has the weights: only if they differ from its own and the
-            held-back half does not get worse.
+        applied: Whether the index now has the weights: only if they are better.
     """
 
     tuning: Tuning
@@ -47,6 +45,11 @@ class Adaptation:
     titles: int
     headings: int
     applied: bool
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the weights are others than the index's own, and better on the other half."""
+        return self.tuning.is_changed and self.tuning.held_back.is_gain
 
 
 def adapt_weights(
@@ -59,7 +62,9 @@ def adapt_weights(
     dry_run: bool = False,
     progress: Progress = lambda line: None,
 ) -> Adaptation:
-    """Tunes an index's part weights on its own titles, and keeps them if they are not worse.
+    """Tunes an index's part weights on its own titles, and keeps them if they are better.
+
+    The weight of static vectors stays as it is: titles want less of them than questions do.
 
     Args:
         index: Directory of the index.
@@ -103,14 +108,15 @@ def adapt_weights(
         untitled = (Document(document.doc_id, document.text) for document in sample.documents)
         build_sample(snapshot, name, untitled, work)
         with open_index(work) as searcher:
-            tuning = tune(searcher, dataset, protocol, space=name, progress=progress)
-    applied = tuning.is_changed and tuning.is_safe and not dry_run
-    if applied:
-        for part, weight in tuning.chosen.items():
-            if weight != tuning.present[part]:
-                configure_part(index, name, part, weight=weight)
+            tuning = tune(
+                searcher, dataset, protocol, space=name, with_vectors=False, progress=progress
+            )
     headings = sum(title in sample.headings for _, title in titled)
-    return Adaptation(tuning, len(sample.documents), len(titled) - headings, headings, applied)
+    found = Adaptation(tuning, len(sample.documents), len(titled) - headings, headings, False)
+    if dry_run or not found.is_better:
+        return found
+    apply_weights(index, tuning)
+    return replace(found, applied=True)
 
 
 def named_space(snapshot: Snapshot, name: str | None) -> str:

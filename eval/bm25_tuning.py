@@ -22,6 +22,7 @@ from eval.report import halves_table
 from eval.results import DECIMALS
 from eval.reweighing import K1B, ReweighedSpace, present_k1_b
 from eval.tune import (
+    VECTORS,
     Progress,
     TuningProtocol,
     evaluate_queries,
@@ -30,7 +31,7 @@ from eval.tune import (
 )
 from eval.weight_search import Weights
 from indexer.format.manifest import Manifest, PartEntry
-from indexer.spaces import DEFAULT_SPACE, vectors_argument
+from indexer.spaces import DEFAULT_SPACE, vectors_argument, weight_to_configure
 from retriever.searcher import Searcher, open_index
 from retriever.snapshot import open_snapshot
 
@@ -192,7 +193,7 @@ def build_command(manifest: Manifest, space: str, settings: Settings, weights: W
         manifest: Of the index.
         space: Name of the space.
         settings: k1 and b of its BM25 parts.
-        weights: Of its parts.
+        weights: Of its parts, and of static vectors.
     """
     words = ["indexer", "build", "CORPUS", "-o", "NEW.winnow"]
     # The first space is the default one.
@@ -214,7 +215,13 @@ def build_command(manifest: Manifest, space: str, settings: Settings, weights: W
         words += ["--passage-tokens", str(manifest.settings["passage_tokens"])]
     if manifest.settings.get("order") == "bisected":
         words += ["--order", "bisected"]
-    return shlex.join(words)
+    command = shlex.join(words)
+    if manifest.rerank is not None:
+        chosen = (weights or {}).get(VECTORS, manifest.rerank.weight)
+        weight = weight_to_configure(manifest.rerank, chosen)
+        if weight is not None:
+            command += f" && indexer configure NEW.winnow --rerank {weight:g}"
+    return command
 
 
 def _expression(

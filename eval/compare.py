@@ -18,6 +18,9 @@ from eval.results import Results
 from eval.runs import read_run
 from eval.statistics import bootstrap_interval, holm, paired_t_test, randomisation_test
 
+NOTICEABLE = 0.002
+"""A loss of NDCG that would be noticed: docs/default-model.md calls settings within this equal."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -58,6 +61,15 @@ class Comparison:
     randomisation: float
     t_test_holm: float = math.nan
     randomisation_holm: float = math.nan
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether A is better, and a loss that would be noticed is ruled out.
+
+        Over a thousand queries the interval of a gain of some thousandths reaches below 0 more
+        often than not: all of it above 0 would refuse most changes that help.
+        """
+        return self.difference > 0 and self.low >= -NOTICEABLE
 
     def as_json(self) -> dict[str, str | int | float | None]:
         """Fields for JSON, where a p-value that is not defined is ``None``."""

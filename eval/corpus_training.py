@@ -36,7 +36,7 @@ from encoders.training.configuration import (
 from encoders.training.loop import load_student, refuse_another_run, train
 from encoders.training.pool import PoolSource, prepare
 from encoders.training.selection import SELECTED, select
-from encoders.training.sources import excluded_queries, normalised, read_source
+from encoders.training.sources import Source, excluded_queries, normalised, read_source
 from eval.adaptation import FEWEST_TITLES, named_space, sample_documents
 from eval.corpus_sentences import write_sentences
 from eval.corpus_sources import (
@@ -63,8 +63,8 @@ from eval.kept_model import Verdict, compare_models
 from eval.mining import NegativeMiner
 from eval.query_log import read_query_log
 from eval.tune import Progress
-from indexer.format.manifest import PartEntry, RerankEntry, SpaceEntry
-from indexer.spaces import SpacePart, create_vectors, vectors_argument
+from indexer.format.manifest import PartEntry, SpaceEntry
+from indexer.spaces import SpacePart, vectors_argument, weight_to_configure
 from retriever.snapshot import open_snapshot
 
 MODEL = "model"
@@ -161,29 +161,14 @@ def train_on_corpus(
     if min(sentences[DEV], sentences[CHECK]) >= FEWEST_TITLES:
         kinds.append(SENTENCES)
     unit = words[0].weight  # rankings by parts depend on ratios only
-    present = learned.weight / unit
-    initial, activation = _initial(learned, output)
-    config = TrainingConfig(
-        initial=initial,
-        activation=activation,
-        output=output,
-        base=format_expression(
-            tuple(
-                PartExpression(part.weight / unit, part.encoder.name, part.encoder.argument)
-                for part in words
-            )
-        ),
-        part_weight=present,
-        temperature=0.6,
-        max_length=128,
+    config = _configuration(
+        words,
+        learned,
+        output,
+        dense_teacher,
+        steps=steps,
         seed=seed,
         threads=threads,
-        evaluate_every=max(1, steps // 2),
-        dev_part_weights=tuple(present * factor for factor in (0.5, 0.7, 1.0, 1.4, 2.0)),
-        teachers=_teachers(dense_teacher, initial, output),
-        loss=LossSettings(kl=1.0, info_nce=0.1),
-        sparsity=SparsitySettings(weight=0.0007, random_dimensions=512),
-        schedule=ScheduleSettings(steps=steps, learning_rate=1e-4, negative_depth=16),
         sources=teaching_sources(output, documents, sample, sentences["train"], len(log)),
         dev=tuple(held_back_source(kind, DEV, output, 500, 5000) for kind in kinds),
     )
@@ -200,7 +185,7 @@ def train_on_corpus(
     if best.share > 0:
         with tempfile.TemporaryDirectory(dir=output, prefix=".candidate.") as folder:
             candidate = Path(folder) / MODEL
-            _export(output / SELECTED, candidate, learned, activation, weight)
+            _export(output / SELECTED, candidate, learned, config.activation, weight)
             part = SpacePart(
                 PartExpression(weight * unit, "splade", str(candidate), learned.name),
                 create_encoder("splade", str(candidate)),
@@ -221,7 +206,7 @@ def train_on_corpus(
         base=config.base,
         part_weight=weight,
         vectors=vectors_argument(rerank),
-        rerank=_rerank_weight(rerank, unit),
+        rerank=weight_to_configure(rerank, rerank.weight / unit) if rerank else None,
         model=model,
     )
 
@@ -236,6 +221,48 @@ def _parts(name: str, entry: SpaceEntry) -> tuple[list[PartEntry], PartEntry]:
             "one SPLADE-type part beside BM25 can be trained."
         )
     return words, learned[0]
+
+
+def _configuration(
+    words: Sequence[PartEntry],
+    learned: PartEntry,
+    output: Path,
+    dense_teacher: Path | None,
+    *,
+    steps: int,
+    seed: int,
+    threads: int,
+    sources: Sequence[Source],
+    dev: Sequence[Source],
+) -> TrainingConfig:
+    """The recipe of a run that starts from the learned part, beside the BM25 parts."""
+    unit = words[0].weight
+    present = learned.weight / unit
+    initial, activation = _initial(learned, output)
+    return TrainingConfig(
+        initial=initial,
+        activation=activation,
+        output=output,
+        base=format_expression(
+            tuple(
+                PartExpression(part.weight / unit, part.encoder.name, part.encoder.argument)
+                for part in words
+            )
+        ),
+        part_weight=present,
+        temperature=0.6,
+        max_length=128,
+        seed=seed,
+        threads=threads,
+        evaluate_every=max(1, steps // 2),
+        dev_part_weights=tuple(present * factor for factor in (0.5, 0.7, 1.0, 1.4, 2.0)),
+        teachers=_teachers(dense_teacher, initial, output),
+        loss=LossSettings(kl=1.0, info_nce=0.1),
+        sparsity=SparsitySettings(weight=0.0007, random_dimensions=512),
+        schedule=ScheduleSettings(steps=steps, learning_rate=1e-4, negative_depth=16),
+        sources=tuple(sources),
+        dev=tuple(dev),
+    )
 
 
 def _initial(part: PartEntry, output: Path) -> tuple[Path, Activation]:
@@ -279,7 +306,7 @@ def _taught(
 
 
 def _export(
-    selected: Path, output: Path, learned: PartEntry, activation: Activation, weight: float
+    selected: Path, output: Path, learned: PartEntry, activation: Activation | None, weight: float
 ) -> None:
     """Exports a model as the index has its own: tokens read, pruning, weights of a query."""
     export_encoder(
@@ -295,11 +322,3 @@ def _export(
         precision="int8",
         part_weight=weight,
     )
-
-
-def _rerank_weight(entry: RerankEntry | None, unit: float) -> float | None:
-    """Weight of an index's static vectors beside a first part at 1, where it is not their own."""
-    vectors = create_vectors(vectors_argument(entry))
-    if entry is None or vectors is None or entry.weight / unit == vectors.config.weight:
-        return None
-    return entry.weight / unit

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from encoders.base import Document
 from encoders.training.sources import Examples
-from eval.compare import Comparison, Pair, compare
+from eval.compare import NOTICEABLE, Comparison, Pair, compare
 from eval.development import DEPTH, MEASURE
 from eval.measures import evaluate
 from eval.per_query import PerQuery
@@ -22,15 +22,6 @@ from eval.tune import Progress
 from indexer.spaces import SpacePart
 from retriever.searcher import open_index
 from retriever.snapshot import Snapshot
-
-LARGEST_LOSS = 0.002
-"""NDCG that a model may lose by the lower end of the interval, or on a kind of query, and be kept.
-
-A short run gains thousandths where the index's own model is good, and over a thousand queries the
-interval of such a gain reaches below 0 more often than not: all of it above 0 would refuse most
-models that help. A loss that is larger than this would be noticed (docs/default-model.md calls
-settings within .002 equal), and a model is not kept while the queries leave it open.
-"""
 
 TOGETHER = "together"
 """Name of the comparison on the queries of all kinds."""
@@ -51,11 +42,7 @@ class Verdict:
     @property
     def is_better(self) -> bool:
         """Whether A may take the place of B: better on all queries, and on no kind much worse."""
-        return (
-            self.together.difference > 0
-            and self.together.low >= -LARGEST_LOSS
-            and all(row.difference >= -LARGEST_LOSS for row in self.kinds)
-        )
+        return self.together.is_gain and all(row.difference >= -NOTICEABLE for row in self.kinds)
 
     def as_json(self) -> dict[str, dict[str, str | int | float | None]]:
         """The comparisons by kind, and that on all queries."""

@@ -1,4 +1,7 @@
-"""Finds the weights of a space's parts on judged queries; no document is encoded again."""
+"""Finds the weights of a space's parts and of static vectors on judged queries.
+
+No document is encoded again.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 import ir_measures
 
+from encoders.static_config import MAX_RERANK_WEIGHT
 from eval.datasets.beir import Dataset, available_splits, open_dataset
 from eval.datasets.qrels import Qrels
 from eval.errors import TuningError
@@ -17,6 +21,7 @@ from eval.indexes import check_index_holds
 from eval.measures import Evaluation, evaluate
 from eval.runs import ScoredDoc, without_identical_ids
 from eval.weight_search import Trial, Weights, search_weights
+from indexer.configuration import configure_part, configure_rerank
 from retriever.errors import UnknownSpaceError
 from retriever.searcher import Searcher
 
@@ -30,6 +35,9 @@ _DEPTH = 1000
 """Documents of a ranking, for measures without a cutoff of their own."""
 
 _FEW = 25
+
+VECTORS = "static vectors"
+"""Stands beside the names of parts, none of which has a space, for the weight of their cosine."""
 
 Progress = Callable[[str], None]
 
@@ -54,6 +62,8 @@ class TuningProtocol:
 @dataclass(frozen=True, kw_only=True)
 class Tuning(ChosenOnHalf[float]):
     """Weights chosen on one half of the queries; the first part keeps its present one.
+
+    Where the index has static vectors, ``VECTORS`` is one of the parts.
 
     Attributes:
         trials: All weights tried, with the mean over the half where they were chosen.
@@ -82,27 +92,29 @@ def tune(
     protocol: TuningProtocol | None = None,
     *,
     space: str | None = None,
+    with_vectors: bool = True,
     progress: Progress = lambda line: None,
 ) -> Tuning:
     """Chooses the weights of a space's parts on one half of the judged queries.
 
-    Every trial is a search with other ``part_weights``. A query belongs to a half by the hash of
-    its id, so it stays there when queries are added.
+    Every trial is a search with other ``part_weights`` and another ``rerank``. A query belongs to a
+    half by the hash of its id, so it stays there when queries are added.
 
     Args:
         searcher: The index.
         dataset: Its collection, with the judgements to tune on.
         protocol: Measure and more.
         space: Name of the space; the index's default one otherwise.
+        with_vectors: Whether the weight of static vectors is chosen as well, where there are any.
         progress: Told each trial in one line.
 
     Raises:
-        TuningError: The space has one part only, or there are too few queries.
+        TuningError: There is one weight only, of a single part, or there are too few queries.
         UnknownSpaceError: There is no such space.
         SystemFailedError: The index is not one of this collection.
     """
     protocol = protocol or TuningProtocol()
-    space, present = _several_weights(searcher, space)
+    space, present = _several_weights(searcher, space, with_vectors)
     notes = list(check_index_holds(searcher, dataset))
     choosing, held_back = divide(dataset.qrels, protocol.seed)
     name = str(protocol.measure)
@@ -113,23 +125,32 @@ def tune(
         return value
 
     progress(f"trying weights on {len(choosing)} queries, measure {name}")
-    best, trials = search_weights(present, on_choosing_half)
+    # Vectors before further parts: a heavy cosine hides what the parts' weights do.
+    vectors_first = sorted(list(present)[1:], key=lambda part: part != VECTORS)
+    best, trials = search_weights(
+        {part: present[part] for part in (next(iter(present)), *vectors_first)},
+        on_choosing_half,
+        units={VECTORS: present[VECTORS]} if VECTORS in present else None,
+        largest={VECTORS: MAX_RERANK_WEIGHT},
+    )
+
+    chosen = {part: best.weights[part] for part in present}
 
     def evaluated(half: Qrels, is_chosen: bool) -> Evaluation:
-        weights = best.weights if is_chosen else present
+        weights = chosen if is_chosen else present
         return evaluate_queries(searcher, dataset, half, space, weights, protocol)
 
     halves = (choosing, held_back)
     comparisons = compare_on(halves, evaluated, dataset.name, name, protocol.seed)
     notes += notes_on_queries(dataset, len(held_back))
-    notes += _notes_on_parts(present, best.weights)
+    notes += _notes_on_parts(present, chosen)
     return Tuning(
         space=space,
         collection=dataset.name,
         split=dataset.split,
         measure=name,
         present=present,
-        chosen=best.weights,
+        chosen=chosen,
         choosing=comparisons[0],
         held_back=comparisons[1],
         trials=trials,
@@ -160,12 +181,33 @@ def present_weights(searcher: Searcher, space: str | None = None) -> tuple[str, 
     return space, {part.name: part.weight for part in index.spaces[space].parts}
 
 
-def _several_weights(searcher: Searcher, space: str | None) -> tuple[str, dict[str, float]]:
+def apply_weights(index: Path, tuning: Tuning) -> None:
+    """Makes the chosen weights the index's own, each that differs in a new generation.
+
+    Raises:
+        IndexerError: The index has changed meanwhile.
+    """
+    for part, weight in tuning.chosen.items():
+        if weight == tuning.present[part]:
+            continue
+        if part == VECTORS:
+            configure_rerank(index, weight)
+        else:
+            configure_part(index, tuning.space, part, weight=weight)
+
+
+def _several_weights(
+    searcher: Searcher, space: str | None, with_vectors: bool
+) -> tuple[str, dict[str, float]]:
     space, present = present_weights(searcher, space)
+    vectors = searcher.description().rerank
+    if with_vectors and vectors is not None:
+        present[VECTORS] = vectors.weight
     if len(present) < 2:
         raise TuningError(
             f"space {space!r} has one part only, {next(iter(present))!r}, whose weight changes no "
-            "ranking; build an index of two, such as --encoder 'english-bm25 + 0.5*splade:DIR'."
+            "ranking without static vectors; build an index of two, such as --encoder "
+            "'english-bm25 + 0.5*splade:DIR'."
         )
     return space, present
 
@@ -178,7 +220,10 @@ def evaluate_queries(
     weights: Weights,
     protocol: TuningProtocol,
 ) -> Evaluation:
-    """Searches judged queries with weights of parts, and measures the rankings."""
+    """Searches judged queries with weights of parts, and measures the rankings.
+
+    Without one of ``VECTORS``, static vectors have the index's own.
+    """
     depth = int(protocol.measure.params.get("cutoff", _DEPTH))
     queries = {q: dataset.queries[q] for q in qrels if q in dataset.queries}
     found = searcher.search_batch(
@@ -186,7 +231,8 @@ def evaluate_queries(
         depth + 1 if protocol.ignore_identical_ids else depth,
         threads=protocol.threads,
         space=space,
-        part_weights=dict(weights),
+        part_weights={part: weight for part, weight in weights.items() if part != VECTORS},
+        rerank=weights.get(VECTORS),
     )
     run: Mapping[str, list[ScoredDoc]] = {
         query_id: [(hit.doc_id, hit.score) for hit in results.hits]
@@ -215,7 +261,7 @@ def notes_on_queries(dataset: Dataset, held_back: int) -> list[str]:
 
 def _notes_on_parts(present: Weights, chosen: Weights) -> list[str]:
     notes = []
-    first, *others = chosen
+    first, *others = (part for part in chosen if part != VECTORS)
     for part in others:
         ratio = chosen[part] / chosen[first]
         if chosen != present and not 1 / EDGE < ratio < EDGE:

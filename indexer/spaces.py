@@ -81,6 +81,16 @@ def vectors_argument(entry: RerankEntry | None) -> str:
     return "none" if entry is None else entry.argument or "static"
 
 
+def weight_to_configure(entry: RerankEntry | None, weight: float) -> float | None:
+    """A weight of static vectors, unless it is what a build with them gives anyway.
+
+    Raises:
+        encoders.errors.CheckpointError: The vectors are not there any more.
+    """
+    vectors = create_vectors(vectors_argument(entry))
+    return None if vectors is None or weight == vectors.config.weight else weight
+
+
 def reopen_vectors(entry: RerankEntry | None) -> StaticVectors | None:
     """The static vectors of an existing index again.
 

@@ -64,7 +64,7 @@ def adapt(
 
     A sample of the documents is indexed without titles, and each title asks for its document; a
     heading does where a document has no title. The weights are chosen on one half of the titles
-    and become the index's own if the other half does not get worse. No document of the index is
+    and become the index's own if they are better on the other half. No document of the index is
     encoded again.
 
     With --train DIR the learned part itself is trained on titles and sentences of the sample, and
@@ -123,10 +123,13 @@ def adapt(
         outcome = f"the weights are now {described(tuning.chosen)}"
     elif not tuning.is_changed:
         outcome = f"unchanged, no weights were better than {described(tuning.present)}"
-    elif dry_run and tuning.is_safe:
+    elif found.is_better:
         outcome = f"unchanged (dry run); {described(tuning.chosen)} would be better"
     else:
-        outcome = f"unchanged, {described(tuning.chosen)} are worse on the half held back"
+        outcome = (
+            f"unchanged, {described(tuning.chosen)} are not better on the half held back, or may "
+            "well be worse"
+        )
     asked = f"{found.titles} titles and {found.headings} headings asked"
     click.echo(f"{index}: {asked}; {outcome}", err=True)
 

@@ -58,7 +58,7 @@ def tune(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Find the weights of a space's parts on judged queries.
+    """Find the weights of a space's parts, and of static vectors, on judged queries.
 
     The queries are divided in two by the hash of their ids. The weights are chosen on one half;
     the other says, with a 95% interval, what they are worth against the present ones. Nothing is
@@ -75,7 +75,7 @@ def tune(
     from eval.bm25_tuning import bm25_table, tune_bm25
     from eval.measures import parse_measures
     from eval.report import tuning_table
-    from eval.tune import TuningProtocol, open_tuning_dataset, present_weights
+    from eval.tune import TuningProtocol, apply_weights, open_tuning_dataset, present_weights
     from eval.tune import tune as find_weights
     from retriever.searcher import open_index
 
@@ -92,7 +92,7 @@ def tune(
     with open_index(index) as searcher:
         dataset = open_tuning_dataset(folder, split)
         space, weights = present_weights(searcher, space)
-        if len(weights) > 1 or write or not k1_b:
+        if len(weights) > 1 or searcher.description().rerank or write or not k1_b:
             tuning = find_weights(searcher, dataset, protocol, space=space, progress=progress)
             weights = tuning.chosen if tuning.is_safe or force else tuning.present
         if k1_b:
@@ -101,7 +101,7 @@ def tune(
             )
     applied = bool(write and tuning and tuning.is_changed and (tuning.is_safe or force))
     if applied and tuning:
-        _apply(index, tuning)
+        apply_weights(index, tuning)
     if as_json:
         found = (tuning.as_json() if tuning else {}) | {"applied": applied}
         click.echo(json.dumps(found | ({"bm25": bm25.as_json()} if bm25 else {}), indent=2))
@@ -113,14 +113,6 @@ def tune(
         return 0
     click.echo(_outcome(index, tuning, applied), err=True)
     return int(tuning.is_changed and not applied)
-
-
-def _apply(index: Path, tuning: Tuning) -> None:
-    from indexer.configuration import configure_part
-
-    for part, weight in tuning.chosen.items():
-        if weight != tuning.present[part]:
-            configure_part(index, tuning.space, part, weight=weight)
 
 
 def _outcome(index: Path, tuning: Tuning, applied: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_better_weights_become_the_index_s_own(index: Path) -> None:
     before = weights(index)
     found = adapt_weights(index)
     assert (found.documents, found.titles, found.headings) == (120, 120, 0)
-    assert found.applied == (found.tuning.is_changed and found.tuning.is_safe)
+    assert found.applied == found.is_better
     assert weights(index) == (found.tuning.chosen if found.applied else before)
     assert found.tuning.held_back.mean_a >= found.tuning.held_back.mean_b or not found.applied
 
@@ -71,6 +72,21 @@ def test_the_sample_has_the_static_vectors_of_the_index(
     with open_index(index) as searcher:
         assert seen == [searcher.description().rerank]
         assert seen[0].weight == 0.25
+
+
+@pytest.mark.parametrize(("low", "applied"), [(-0.01, False), (-0.001, True)])
+def test_a_gain_that_may_well_be_a_loss_is_not_applied(
+    index: Path, monkeypatch: pytest.MonkeyPatch, low: float, applied: bool
+) -> None:
+    def gained(*arguments: Any, **options: Any) -> Tuning:
+        found = tune(*arguments, **options)
+        held_back = replace(found.held_back, difference=0.004, low=low)
+        return replace(found, chosen={**found.present, "plain-bm25": 0.5}, held_back=held_back)
+
+    monkeypatch.setattr(eval.adaptation, "tune", gained)
+    before = weights(index)
+    assert adapt_weights(index).applied is applied
+    assert weights(index) == (before | {"plain-bm25": 0.5} if applied else before)
 
 
 def test_a_dry_run_changes_nothing(index: Path) -> None:

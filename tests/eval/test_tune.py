@@ -20,9 +20,9 @@ from encoders.base import Document
 from eval.cli import main
 from eval.datasets.beir import Dataset, open_dataset
 from eval.errors import SystemFailedError, TuningError
-from eval.tune import divide, open_tuning_dataset, tune
+from eval.tune import VECTORS, divide, open_tuning_dataset, tune
 from indexer.builder import build
-from indexer.configuration import configure_part
+from indexer.configuration import configure_part, configure_rerank
 from retriever.errors import UnknownSpaceError
 from retriever.searcher import open_index
 
@@ -170,6 +170,39 @@ def test_apply_makes_them_the_defaults(
     assert code == 0
     assert "unchanged, no weights were better" in err
     assert generation_of(index) == 2
+
+
+def test_the_weight_of_static_vectors_is_found(
+    collection: Path, tmp_path: Path, call: Callable, vectors_directory: Path
+) -> None:
+    """Random vectors, heavy beside parts whose weights are right: the lighter, the better."""
+    index, vectors = tmp_path / "forms.winnow", str(vectors_directory)
+    build(collection, index, encoder=f"{STEMMED} + 0.5*{WHOLE}", vectors=vectors)
+    configure_rerank(index, 50)
+    code, out, err = call(index, "--data", collection, "--apply", "--json", "-q")
+    assert code == 0
+    answer = json.loads(out)
+    assert answer["present"] == {STEMMED: 1, WHOLE: 0.5, VECTORS: 50}
+    assert answer["held_back"]["mean_b"] < 0.9
+    assert answer["held_back"]["mean_a"] == 1
+    assert answer["chosen"][VECTORS] < 5
+    assert f"{answer['chosen'][VECTORS]:g}*static vectors" in err
+    with open_index(index) as searcher:
+        description = searcher.description()
+    assert description.rerank is not None
+    assert description.rerank.weight == answer["chosen"][VECTORS]
+    assert weights_of(index) == {part: answer["chosen"][part] for part in (STEMMED, WHOLE)}
+
+
+def test_one_part_and_static_vectors_can_be_tuned(
+    collection: Path, tmp_path: Path, vectors_directory: Path
+) -> None:
+    build(collection, tmp_path / "one.winnow", encoder=WHOLE, vectors=str(vectors_directory))
+    with open_index(tmp_path / "one.winnow") as searcher:
+        tuning = tune(searcher, open_tuning_dataset(collection))
+        with pytest.raises(TuningError, match="one part only"):
+            tune(searcher, open_tuning_dataset(collection), with_vectors=False)
+    assert tuning.present == tuning.chosen == {WHOLE: 1, VECTORS: 3}
 
 
 def test_a_worse_held_back_half_is_not_applied(

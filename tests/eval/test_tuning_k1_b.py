@@ -26,7 +26,7 @@ from eval.commands.tuning import tune as command
 from eval.datasets.beir import Dataset, open_dataset
 from eval.errors import TuningError
 from eval.reweighing import K1B, ReweighedSpace
-from eval.tune import TuningProtocol, divide, evaluate_queries
+from eval.tune import VECTORS, TuningProtocol, divide, evaluate_queries
 from indexer.builder import add_documents, build, delete_documents
 from indexer.format.manifest import read_manifest
 from indexer.merge import merge_segments
@@ -320,6 +320,8 @@ def test_the_build_command_repeats_what_the_index_was_built_with(
         *("--encoder", "second=plain-bm25:k1=2"),
         *("--vectors", str(vectors_directory), "--no-split", "--order", "bisected"),
     ]
+    heavier = build_command(manifest, "first", chosen, {"bm25": 2.0, VECTORS: 7.5})
+    assert heavier.endswith(" && indexer configure NEW.winnow --rerank 7.5")
     written = build_command(manifest, "second", {PART: K1B(1.5, 0.2)}, {PART: 1.0})
     assert "second=plain-bm25:k1=1.5,b=0.2" in shlex.split(written)
 

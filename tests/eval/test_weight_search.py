@@ -62,6 +62,20 @@ def test_a_useless_part_drives_the_weight_out_of_the_first_grid() -> None:
     assert best.weights["b"] > 4096
 
 
+def test_a_part_of_another_unit_has_a_grid_of_its_own() -> None:
+    best, trials = search_weights(
+        {"a": 1.0, "b": 0.5, "vectors": 30.0},
+        lambda w: -abs(math.log(w["b"] / 2)) - abs(math.log(w["vectors"] / 200)),
+        units={"vectors": 30.0},
+        largest={"vectors": 250.0},
+    )
+    assert best.weights["b"] == 2
+    assert best.weights["vectors"] == pytest.approx(200, rel=QUARTER - 1)
+    tried = {trial.weights["vectors"] for trial in trials}
+    assert {0.938, 15.0, 60.0, 240.0} <= tried
+    assert max(tried) <= 250
+
+
 def test_equal_searches_make_equal_trials() -> None:
     def value(weights: dict[str, float]) -> float:
         return math.sin(weights["b"])
