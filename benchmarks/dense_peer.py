@@ -2,8 +2,9 @@ r"""What dense search costs beside the default space: encoding, bytes, query tim
 
 A sentence-embedding model (all-MiniLM-L6-v2 is the one meant) encodes documents in batches on
 all cores, and questions one at a time on one thread; faiss answers with the exact inner product
-(``IndexFlatIP``), k=10, one thread. The vectors are those of ``--encoded`` documents, repeated to
-``--documents``: the time of an exact scan does not depend on what the vectors are.
+(``IndexFlatIP``), k=10, one thread. The documents are those of ``benchmarks.encoding_speed``, and
+their vectors are repeated to ``--documents``: the time of an exact scan does not depend on what the
+vectors are.
 
     python -m benchmarks.dense_peer --data ../shared/data --dense all-minilm-l6-v2 \\
         --documents 100000 -o benchmarks/results/dense_peer.json
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.default_space import evenly, read_documents
+from benchmarks.encoding_speed import read_texts
 from benchmarks.engine.statistics import latencies, per_query_medians
 from benchmarks.engine.texts import read_questions
 from benchmarks.reporting import markdown_table, write_result
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the collections")
     parser.add_argument("--dense", type=Path, required=True, help="directory of the model")
     parser.add_argument("--documents", type=int, default=557_328)
-    parser.add_argument("--encoded", type=int, default=2000)
+    parser.add_argument("--encoded", type=int, default=200)
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--max-length", type=int, default=256, help="tokens read of a document")
@@ -44,14 +45,14 @@ def main() -> None:
 
     from encoders.training.dense_teacher import DenseTeacher
 
-    texts = [d.full_text() for d in evenly(list(read_documents(arguments.data)), arguments.encoded)]
+    texts = read_texts(arguments.data, arguments.encoded)
     questions = read_questions(arguments.data)["wiki"][: arguments.questions]
     model = DenseTeacher(arguments.dense, NO_CACHE, arguments.max_length)
     torch.set_num_threads(usable_cpus())
     model.encode(texts[:50])
     started = time.perf_counter()
-    vectors = model.encode(texts[50:]).astype(np.float32)
-    per_second = (len(texts) - 50) / (time.perf_counter() - started)
+    vectors = model.encode(texts).astype(np.float32)
+    per_second = len(texts) / (time.perf_counter() - started)
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
     index = faiss.IndexFlatIP(vectors.shape[1])
