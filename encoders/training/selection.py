@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from encoders.checkpoint_files import content_hash, weight_files
+from encoders.query_factors import QUERY_FACTORS
 from encoders.training.cache import Progress
 from encoders.training.configuration import TrainingConfig
 from encoders.training.errors import TrainingError
@@ -70,6 +72,8 @@ def select(
     }
     if not trained:
         raise TrainingError(f"{config.output} holds no checkpoint yet; train first.")
+    if len(trained) > 1 and len({_weights_of(*paths) for paths in trained.values()}) == 1:
+        del trained[LATEST]  # the run ended with its best weights
     if others:
         trained[AVERAGE] = [run / LATEST for run in (config.output, *others)]
         absent = [str(path) for path in trained[AVERAGE] if not path.is_dir()]
@@ -117,6 +121,12 @@ def interpolated(config: TrainingConfig, checkpoints: Sequence[Path], share: flo
                 mean = torch.stack([parameters[number] for parameters in trained]).mean(dim=0)
                 mine.lerp_(mean, share)
     return student
+
+
+def _weights_of(checkpoint: Path) -> str:
+    """Hash of a student's weights, factors of queries included."""
+    factors = checkpoint / QUERY_FACTORS
+    return content_hash([*weight_files(checkpoint), *([factors] if factors.is_file() else [])], ())
 
 
 def _tell(candidate: Candidate, progress: Progress) -> None:

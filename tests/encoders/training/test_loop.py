@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -315,6 +316,25 @@ def test_selection_interpolates_and_keeps_the_best(settings: dict[str, Any]) -> 
 
     assert select(config, measure)[0].share == 0.5
     torch.testing.assert_close(Student(config.output / SELECTED).weight, half)
+
+
+def test_selection_tries_equal_checkpoints_once(settings: dict[str, Any]) -> None:
+    config = TrainingConfig(**settings, interpolations=(1.0,))
+    train(config, prepared(config))
+
+    def measure(student: Student) -> list[Development]:
+        return [Development({"dev": 0.5}, 0.5, 0.5)]
+
+    def tried() -> list[str]:
+        return [candidate.checkpoint for candidate in select(config, measure)]
+
+    shutil.copytree(config.output / "latest", config.output / "best", dirs_exist_ok=True)
+    assert tried() == ["initial", "best"]
+    student = Student(config.output / "latest")
+    with torch.no_grad():
+        student.bias += 1
+    student.save(config.output / "best")
+    assert tried() == ["initial", "best", "latest"]
 
 
 def test_selection_averages_runs(settings: dict[str, Any], tmp_path: Path) -> None:
