@@ -9,7 +9,8 @@ has its defaults, and smaller batches, of which the fastest is what the ratios r
 
 The roofline is the rate of torch's own float32 matrix product for the head's depth, the highest of
 three sizes, measured in every pass; an engine's share of it counts the arithmetic of the network
-without padding. int8 does more operations per second than float32 can, so its share may pass 100%.
+without padding, and every entry of the vocabulary. Ours are multiplied in 8 bits first, which is
+faster than float32 can be, so that a share may pass 100%.
 
     python -m benchmarks.encoding_speed --data ../shared/data --checkpoint splade-tiny
 """

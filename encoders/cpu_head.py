@@ -20,6 +20,9 @@ from kernels.cpu.token_maxima import (
 )
 from kernels.cpu.vocabulary_head import collect_positive, fold_sum, take_logarithms
 
+FETCH = 64
+"""Products with so many tokens take as long as fetching a row of the vocabulary does."""
+
 SparseBatch = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
 
 
@@ -91,14 +94,40 @@ class CpuVocabularyHead:
     ) -> SparseBatch:
         """The logits above zero among some entries of each text."""
         packed, tiles, _ = pack_tokens(states, lengths)
-        starts = np.concatenate(([0], np.cumsum(counts)))
-        logits = np.empty(len(entries), np.float32)
-        chosen_maxima(packed, tiles, self._rows, self._scale, entries, starts, logits)
+        text_of = np.repeat(np.arange(len(lengths)), counts)
+        together = np.unique(entries)
+        # Rows that are fetched once and multiplied with all tokens, or for each text again.
+        if len(together) * (FETCH + lengths.sum()) < (counts * (FETCH + lengths)).sum():
+            logits = self._together(packed, tiles, len(lengths), text_of, entries, together)
+        else:
+            starts = np.concatenate(([0], np.cumsum(counts)))
+            logits = np.empty(len(entries), np.float32)
+            chosen_maxima(packed, tiles, self._rows, self._scale, entries, starts, logits)
         logits += self._bias[entries]
         above = logits > 0
-        text_of = np.repeat(np.arange(len(lengths)), counts)[above]
-        kept = np.bincount(text_of, minlength=len(lengths))
+        kept = np.bincount(text_of[above], minlength=len(lengths))
         return kept, entries[above].astype(np.uint32), logits[above]
+
+    def _together(
+        self,
+        packed: NDArray[np.float32],
+        tiles: NDArray[np.int64],
+        text_count: int,
+        text_of: NDArray[np.int64],
+        entries: NDArray[np.int64],
+        together: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """The largest product of each entry and its text, of all entries with all texts."""
+        place = np.searchsorted(together, entries)
+        found = np.empty(len(entries), np.float32)
+        for first in range(0, len(together), PANELS_AT_ONCE * ENTRIES):
+            rows = together[first : first + PANELS_AT_ONCE * ENTRIES]
+            panels = pack_vocabulary(self._rows[rows] * self._scale[rows, None])
+            maxima = np.full((text_count, len(panels) * ENTRIES), -np.inf, dtype=np.float32)
+            raise_to_products(packed, tiles, panels, maxima)
+            here = (place >= first) & (place < first + len(rows))
+            found[here] = maxima[text_of[here], place[here] - first]
+        return found
 
     def _all(
         self, states: NDArray[np.float32], lengths: NDArray[np.int64], excluded: Sequence[int]
@@ -114,9 +143,9 @@ class CpuVocabularyHead:
         bias[: len(self._bias)] = self._bias
         barred = np.zeros(width, np.bool_)
         barred[list(excluded)] = True
-        capacity = len(lengths) * width  # no page of it is there before it is written
-        texts, dimensions = np.empty(capacity, np.int64), np.empty(capacity, np.uint32)
-        values, count = np.empty(capacity, np.float32), 0
+        block = len(lengths) * PANELS_AT_ONCE * ENTRIES
+        buffers = np.empty(block, np.int64), np.empty(block, np.uint32), np.empty(block, np.float32)
+        found = []
         for first in range(0, len(self._packed), PANELS_AT_ONCE):
             panels = self._packed[first : first + PANELS_AT_ONCE]
             columns = slice(first * ENTRIES, (first + len(panels)) * ENTRIES)
@@ -127,10 +156,10 @@ class CpuVocabularyHead:
                 sums = np.zeros((len(lengths), len(added)), dtype=np.float32)
                 fold_sum(pooled, text_of, added, self._logarithms, sums)
                 pooled, added = sums, np.zeros_like(added)
-            count = collect_positive(
-                pooled, added, barred[columns], columns.start, count, texts, dimensions, values
-            )
+            count = collect_positive(pooled, added, barred[columns], columns.start, *buffers)
+            found.append([buffer[:count].copy() for buffer in buffers])
+        texts, dimensions, values = (np.concatenate(column) for column in zip(*found, strict=True))
         # Blocks come in order of dimension, so that a stable order keeps it within a text.
-        order = np.argsort(texts[:count], kind="stable")
-        counts = np.bincount(texts[:count], minlength=len(lengths))
+        order = np.argsort(texts, kind="stable")
+        counts = np.bincount(texts, minlength=len(lengths))
         return counts, dimensions[order], values[order]

@@ -78,9 +78,9 @@ class HeadScreen:
         barred = np.zeros(len(self._bias), np.bool_)
         barred[list(excluded)] = True
         barred[self._size :] = True
-        capacity = len(lengths) * len(self._bias)
-        texts, entries = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
-        count = 0
+        block = len(lengths) * PANELS_AT_ONCE * ENTRIES
+        buffers = np.empty(block, np.int64), np.empty(block, np.int64)
+        found = []
         for first in range(0, len(self._packed), PANELS_AT_ONCE):
             panels = self._packed[first : first + PANELS_AT_ONCE]
             columns = slice(first * ENTRIES, (first + len(panels)) * ENTRIES)
@@ -96,13 +96,13 @@ class HeadScreen:
                 barred[columns],
                 text_norms,
                 columns.start,
-                count,
-                texts,
-                entries,
+                *buffers,
             )
+            found.append([buffer[:count].copy() for buffer in buffers])
+        texts, entries = (np.concatenate(column) for column in zip(*found, strict=True))
         # Blocks come in order of entries, so that a stable order keeps it within a text.
-        order = np.argsort(texts[:count], kind="stable")
-        return np.bincount(texts[:count], minlength=len(lengths)), entries[order]
+        order = np.argsort(texts, kind="stable")
+        return np.bincount(texts, minlength=len(lengths)), entries[order]
 
 
 def _filled(values: NDArray[Any], size: int) -> NDArray[Any]:

@@ -21,7 +21,7 @@ from eval.indexes import check_index_holds
 from eval.measures import Evaluation, evaluate
 from eval.runs import ScoredDoc, without_identical_ids
 from eval.weight_search import Trial, Weights, search_weights
-from indexer.configuration import configure_part, configure_rerank
+from indexer.configuration import configure_weights
 from retriever.errors import UnknownSpaceError
 from retriever.searcher import Searcher
 
@@ -105,7 +105,8 @@ def tune(
         dataset: Its collection, with the judgements to tune on.
         protocol: Measure and more.
         space: Name of the space; the index's default one otherwise.
-        with_vectors: Whether the weight of static vectors is chosen as well, where there are any.
+        with_vectors: Whether the weight of static vectors is chosen as well, where there are any
+            and the space is the only one: it is the same for all spaces.
         progress: Told each trial in one line.
 
     Raises:
@@ -144,6 +145,8 @@ def tune(
     comparisons = compare_on(halves, evaluated, dataset.name, name, protocol.seed)
     notes += notes_on_queries(dataset, len(held_back))
     notes += _notes_on_parts(present, chosen)
+    if with_vectors and VECTORS not in present and searcher.description().rerank is not None:
+        notes.append("static vectors have one weight for all spaces, which stays as it is")
     return Tuning(
         space=space,
         collection=dataset.name,
@@ -153,7 +156,9 @@ def tune(
         chosen=chosen,
         choosing=comparisons[0],
         held_back=comparisons[1],
-        trials=trials,
+        trials=[
+            Trial({part: trial.weights[part] for part in present}, trial.value) for trial in trials
+        ],
         notes=tuple(notes),
     )
 
@@ -181,33 +186,37 @@ def present_weights(searcher: Searcher, space: str | None = None) -> tuple[str, 
     return space, {part.name: part.weight for part in index.spaces[space].parts}
 
 
-def apply_weights(index: Path, tuning: Tuning) -> None:
-    """Makes the chosen weights the index's own, each that differs in a new generation.
+def tunable_weights(searcher: Searcher, space: str | None = None) -> tuple[str, dict[str, float]]:
+    """The same, and ``VECTORS`` if static vectors serve this space alone.
 
     Raises:
-        IndexerError: The index has changed meanwhile.
+        UnknownSpaceError: There is no space of this name.
     """
-    for part, weight in tuning.chosen.items():
-        if weight == tuning.present[part]:
-            continue
-        if part == VECTORS:
-            configure_rerank(index, weight)
-        else:
-            configure_part(index, tuning.space, part, weight=weight)
+    space, weights = present_weights(searcher, space)
+    index = searcher.description()
+    if index.rerank is not None and len(index.spaces) == 1:
+        weights[VECTORS] = index.rerank.weight
+    return space, weights
+
+
+def apply_weights(index: Path, tuning: Tuning) -> None:
+    """Makes the chosen weights the index's own, in one new generation.
+
+    Raises:
+        IndexerError: The index has no such space, part or vectors any more.
+    """
+    parts = {part: weight for part, weight in tuning.chosen.items() if part != VECTORS}
+    configure_weights(index, tuning.space, parts, tuning.chosen.get(VECTORS))
 
 
 def _several_weights(
     searcher: Searcher, space: str | None, with_vectors: bool
 ) -> tuple[str, dict[str, float]]:
-    space, present = present_weights(searcher, space)
-    vectors = searcher.description().rerank
-    if with_vectors and vectors is not None:
-        present[VECTORS] = vectors.weight
+    space, present = (tunable_weights if with_vectors else present_weights)(searcher, space)
     if len(present) < 2:
         raise TuningError(
-            f"space {space!r} has one part only, {next(iter(present))!r}, whose weight changes no "
-            "ranking without static vectors; build an index of two, such as --encoder "
-            "'english-bm25 + 0.5*splade:DIR'."
+            f"space {space!r} has one part only, {next(iter(present))!r}, whose weight alone is "
+            "not chosen; build an index of two, such as --encoder 'english-bm25 + 0.5*splade:DIR'."
         )
     return space, present
 
@@ -267,4 +276,6 @@ def _notes_on_parts(present: Weights, chosen: Weights) -> list[str]:
         if chosen != present and not 1 / EDGE < ratio < EDGE:
             idle = part if ratio < 1 else first
             notes.append(f"part {idle!r} helps nowhere here; an index without it would be smaller")
+    if VECTORS in chosen and chosen[VECTORS] * EDGE < present[VECTORS]:
+        notes.append("static vectors help nowhere here; an index without them would be smaller")
     return notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,21 +62,42 @@ def configure_part(
         generation = manifest.generation + 1
         files = dict(manifest.files)
         if weight is not None:
-            if not (math.isfinite(weight) and weight > 0):
-                raise IndexerError(f"a part's weight must be finite and above 0, got {weight}.")
-            entry = entry.model_copy(update={"weight": weight})
+            entry = _weighted(entry, weight)
         if query_table is not None:
             query = _query_entry(index, space, entry, query_table, generation)
             old, entry = entry, entry.model_copy(update={"query": query})
             if query.table_file != old.query.table_file:
                 files.pop(old.query.table_file or "", None)
                 files[str(query.table_file)] = describe_file(index / str(query.table_file))
-        parts = tuple(
-            entry if other.name == entry.name else other for other in manifest.spaces[space].parts
-        )
-        spaces = {**manifest.spaces, space: SpaceEntry(parts=parts)}
-        _commit(index, manifest, {"spaces": spaces, "files": files})
+        _commit(index, manifest, {"spaces": _with_parts(manifest, space, [entry]), "files": files})
         return entry
+
+
+def configure_weights(
+    index: Path, space: str, weights: Mapping[str, float], rerank: float | None = None
+) -> None:
+    """Changes weights that belong together in one new generation.
+
+    Args:
+        index: Directory of the index.
+        space: Name of the space.
+        weights: New default weights of some of its parts, finite and > 0.
+        rerank: New default weight of static vectors, as for :func:`configure_rerank`.
+
+    Raises:
+        IndexerError: There is no such space or part, there are no vectors, or a weight is out of
+            range.
+    """
+    read_manifest(index)
+    with write_lock(index):
+        manifest = read_manifest(index)
+        parts = [
+            _weighted(_find(manifest, space, name), weight) for name, weight in weights.items()
+        ]
+        update: dict[str, Any] = {"spaces": _with_parts(manifest, space, parts)}
+        if rerank is not None:
+            update["rerank"] = _reranked(index, manifest, rerank)
+        _commit(index, manifest, update)
 
 
 def configure_rerank(index: Path, weight: float) -> RerankEntry:
@@ -91,18 +113,35 @@ def configure_rerank(index: Path, weight: float) -> RerankEntry:
     read_manifest(index)
     with write_lock(index):
         manifest = read_manifest(index)
-        if manifest.rerank is None:
-            raise IndexerError(
-                f"{index} has no static vectors: build it again with --vectors static."
-            )
-        if not 0 < weight <= MAX_RERANK_WEIGHT:
-            raise IndexerError(
-                f"the weight of static vectors must be above 0 and at most {MAX_RERANK_WEIGHT:g}, "
-                f"got {weight}."
-            )
-        entry = manifest.rerank.model_copy(update={"weight": weight})
+        entry = _reranked(index, manifest, weight)
         _commit(index, manifest, {"rerank": entry})
         return entry
+
+
+def _weighted(part: PartEntry, weight: float) -> PartEntry:
+    if not (math.isfinite(weight) and weight > 0):
+        raise IndexerError(f"a part's weight must be finite and above 0, got {weight}.")
+    return part.model_copy(update={"weight": weight})
+
+
+def _reranked(index: Path, manifest: Manifest, weight: float) -> RerankEntry:
+    if manifest.rerank is None:
+        raise IndexerError(f"{index} has no static vectors: build it again with --vectors static.")
+    if not 0 < weight <= MAX_RERANK_WEIGHT:
+        raise IndexerError(
+            f"the weight of static vectors must be above 0 and at most {MAX_RERANK_WEIGHT:g}, "
+            f"got {weight}."
+        )
+    return manifest.rerank.model_copy(update={"weight": weight})
+
+
+def _with_parts(
+    manifest: Manifest, space: str, changed: Sequence[PartEntry]
+) -> dict[str, SpaceEntry]:
+    """The spaces, where parts of one have become others of the same names."""
+    entries = {part.name: part for part in changed}
+    parts = tuple(entries.get(part.name, part) for part in manifest.spaces[space].parts)
+    return {**manifest.spaces, space: SpaceEntry(parts=parts)}
 
 
 def _commit(index: Path, manifest: Manifest, update: dict[str, Any]) -> None:

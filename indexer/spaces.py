@@ -82,12 +82,11 @@ def vectors_argument(entry: RerankEntry | None) -> str:
 
 
 def weight_to_configure(entry: RerankEntry | None, weight: float) -> float | None:
-    """A weight of static vectors, unless it is what a build with them gives anyway.
-
-    Raises:
-        encoders.errors.CheckpointError: The vectors are not there any more.
-    """
-    vectors = create_vectors(vectors_argument(entry))
+    """A weight of static vectors, unless it is what a build with them gives anyway."""
+    try:
+        vectors = create_vectors(vectors_argument(entry))
+    except CheckpointError:  # They are not there any more; whoever builds will be told so.
+        return weight
     return None if vectors is None or weight == vectors.config.weight else weight
 
 

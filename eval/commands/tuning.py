@@ -68,14 +68,14 @@ def tune(
     held-back half gets worse, they do not, and the exit status is 1; --force overrules that.
 
     With --k1-b, k1 and b of the BM25 parts are chosen and checked on the same halves, under the
-    weights found (in a space of one part that is all there is to find). Other parts are not encoded
-    again: a copy of the space is weighed for each trial, in the folder for temporary files. The
-    index itself needs a build for other k1 and b; the command for it is printed.
+    weights found. Other parts are not encoded again: a copy of the space is weighed for each trial,
+    in the folder for temporary files. The index itself needs a build for other k1 and b; the
+    command for it is printed.
     """
     from eval.bm25_tuning import bm25_table, tune_bm25
     from eval.measures import parse_measures
     from eval.report import tuning_table
-    from eval.tune import TuningProtocol, apply_weights, open_tuning_dataset, present_weights
+    from eval.tune import TuningProtocol, apply_weights, open_tuning_dataset, tunable_weights
     from eval.tune import tune as find_weights
     from retriever.searcher import open_index
 
@@ -91,8 +91,8 @@ def tune(
     tuning = bm25 = None
     with open_index(index) as searcher:
         dataset = open_tuning_dataset(folder, split)
-        space, weights = present_weights(searcher, space)
-        if len(weights) > 1 or searcher.description().rerank or write or not k1_b:
+        space, weights = tunable_weights(searcher, space)
+        if len(weights) > 1 or write or not k1_b:
             tuning = find_weights(searcher, dataset, protocol, space=space, progress=progress)
             weights = tuning.chosen if tuning.is_safe or force else tuning.present
         if k1_b:

@@ -6,7 +6,8 @@ A state s is about ``s' = scale * level`` and a row w of the vocabulary about w'
 
 (Cauchy-Schwarz), and an entry whose approximate logit and this bound are together at most zero has
 no weight. Of SPLADE-type rows, which have hundreds of weights among tens of thousands of entries,
-few others are left to be multiplied in float32.
+few others are left to be multiplied in float32. (Rows below 1e-38 beside states above 1e15, whose
+norms float32 cannot hold, are not provided for.)
 """
 
 from __future__ import annotations
@@ -82,9 +83,9 @@ def quantise_rows(rows, largest, levels, scales, norms):  # type: ignore[no-unty
 
 @njit(nogil=True, cache=True)
 def collect_candidates(  # type: ignore[no-untyped-def]
-    maxima, scales, bias, norms, excluded, text_norms, first, count, texts, entries
+    maxima, scales, bias, norms, excluded, text_norms, first, texts, entries
 ):
-    """Appends the entries of a block of the vocabulary that can be above zero.
+    """Finds the entries of a block of the vocabulary that can be above zero.
 
     Args:
         maxima: float32[B, C], largest approximate products but for the entries' scales.
@@ -94,13 +95,13 @@ def collect_candidates(  # type: ignore[no-untyped-def]
         excluded: bool[C], entries that never get a weight.
         text_norms: float32[B, 2], the largest of ``quantise_tokens`` among a text's tokens.
         first: Vocabulary entry of column 0.
-        count: Entries in use of the two arrays that follow.
-        texts: int64[capacity], filled from ``count``; room for B * C more is the caller's care.
-        entries: int64[capacity], the same.
+        texts: int64[B * C], filled.
+        entries: int64[B * C], filled.
 
     Returns:
-        The new count. Entries are in order of text, then entry.
+        How many were filled, in order of text, then entry.
     """
+    count = 0
     for text in range(maxima.shape[0]):
         # What the comparison itself rounds is far below this part of the bound.
         kept = text_norms[text, 0] * np.float32(1.001)
@@ -108,8 +109,8 @@ def collect_candidates(  # type: ignore[no-untyped-def]
         for column in range(maxima.shape[1]):
             logit = maxima[text, column] * scales[column] + bias[column]
             error = kept * norms[column, 0] + lost * norms[column, 1] + _UNDERFLOW
-            # NaN, of numbers beyond float32, says nothing.
-            if not excluded[column] and not logit + error <= 0:
+            # What is beyond float32, on the way to a product or in it, says nothing.
+            if not excluded[column] and not (-np.inf < logit + error <= 0):
                 texts[count] = text
                 entries[count] = first + column
                 count += 1

@@ -31,23 +31,23 @@ def fold_sum(products, text_of, bias, logarithms, pooled):  # type: ignore[no-un
 
 @njit(nogil=True, cache=True)
 def collect_positive(  # type: ignore[no-untyped-def]
-    pooled, bias, excluded, first, count, texts, dimensions, values
+    pooled, bias, excluded, first, texts, dimensions, values
 ):
-    """Appends what is above zero in a block of the vocabulary.
+    """Finds what is above zero in a block of the vocabulary.
 
     Args:
         pooled: float32[B, C].
         bias: float32[C], added.
         excluded: bool[C], entries that never get a weight.
         first: Vocabulary entry of column 0.
-        count: Entries in use of the three arrays that follow.
-        texts: int64[capacity], filled from ``count``; room for B * C more is the caller's care.
-        dimensions: uint32[capacity], the same.
-        values: float32[capacity], the same.
+        texts: int64[B * C], filled.
+        dimensions: uint32[B * C], filled.
+        values: float32[B * C], filled.
 
     Returns:
-        The new count. Entries are in order of text, then dimension.
+        How many were filled, in order of text, then dimension.
     """
+    count = 0
     for text in range(pooled.shape[0]):
         for column in range(pooled.shape[1]):
             value = pooled[text, column] + bias[column]

@@ -68,16 +68,39 @@ def test_rows_have_the_same_bits(
 
 
 def test_numbers_beyond_float32_are_not_screened_away():
-    states = np.array([[3e38, -3e38], [1e30, 1e30]], np.float32)
-    weight = np.array([[3e38, 1], [1e-3, 1e-3], [-1, -1]], np.float32)
-    bias = np.array([0, 0, -1], np.float32)
-    with np.errstate(over="ignore"):
-        counts, dimensions, weights = CpuVocabularyHead(weight, bias, Pooling()).rows(
-            states, np.array([1, 1]), []
-        )
-    assert counts.tolist() == [1, 2]
-    assert dimensions.tolist() == [0, 0, 1]
+    states = np.array([[3e38, -3e38], [1e20, 1e20]], np.float32)
+    # The sum of the last row's products passes float32 on its way to a negative number.
+    weight = np.array([[3e38, 1], [1e-3, 1e-3], [-1, -1], [1e19, -4e19]], np.float32)
+    bias = np.array([0, 0, -1, 0], np.float32)
+    operands = (states, np.array([1, 1]), [])
+    screened, plain = (
+        CpuVocabularyHead(weight, bias, Pooling(), screened=screened).rows(*operands)
+        for screened in (True, False)
+    )
+    equal(screened, plain)
+    counts, dimensions, weights = screened
+    assert dimensions[counts[0] :].tolist() == [0, 1, 3]
     assert np.isinf(weights[0])
+
+
+@pytest.mark.parametrize("eight_bits", [False, True])
+def test_dense_rows_of_short_texts(eight_bits):
+    """Their entries are computed together, which changes no bit either."""
+    random = np.random.default_rng(5)
+    lengths = random.integers(1, 4, 60)
+    states = random.normal(size=(lengths.sum(), 24)).astype(np.float32)
+    weight = random.integers(-63, 64, (5000, 24)).astype(np.int8)
+    scale = random.uniform(0.01, 0.02, 5000).astype(np.float32)
+    if not eight_bits:
+        weight, scale = weight * scale[:, None], None
+    bias = random.normal(size=5000).astype(np.float32)
+    screened, plain = (
+        CpuVocabularyHead(weight, bias, Pooling(), scale, screened=screened)
+        for screened in (True, False)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("encoders.cpu_head.chosen_maxima", None)  # what is not called
+        equal(screened.rows(states, lengths, [3]), plain.rows(states, lengths, [3]))
 
 
 def test_few_entries_of_a_sparse_row_are_computed():

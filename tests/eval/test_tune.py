@@ -186,12 +186,33 @@ def test_the_weight_of_static_vectors_is_found(
     assert answer["held_back"]["mean_b"] < 0.9
     assert answer["held_back"]["mean_a"] == 1
     assert answer["chosen"][VECTORS] < 5
+    parts = [STEMMED, WHOLE, VECTORS]
+    assert all(list(trial["weights"]) == parts for trial in answer["trials"])
     assert f"{answer['chosen'][VECTORS]:g}*static vectors" in err
     with open_index(index) as searcher:
         description = searcher.description()
     assert description.rerank is not None
     assert description.rerank.weight == answer["chosen"][VECTORS]
     assert weights_of(index) == {part: answer["chosen"][part] for part in (STEMMED, WHOLE)}
+
+
+def test_vectors_of_several_spaces_keep_their_weight(
+    collection: Path, tmp_path: Path, call: Callable, vectors_directory: Path
+) -> None:
+    index = tmp_path / "two.winnow"
+    spaces = {"one": STEMMED, "two": f"{STEMMED} + 4*{WHOLE}"}
+    build(collection, index, encoder=spaces, vectors=str(vectors_directory))
+    configure_rerank(index, 0.001)
+    code, out, _ = call(index, "--data", collection, "--space", "two", "--apply", "--json", "-q")
+    assert code == 0
+    answer = json.loads(out)
+    assert answer["applied"]
+    assert set(answer["chosen"]) == {STEMMED, WHOLE}
+    assert any("one weight for all spaces" in note for note in answer["notes"])
+    with open_index(index) as searcher:
+        rerank = searcher.description().rerank
+    assert rerank is not None
+    assert rerank.weight == 0.001
 
 
 def test_one_part_and_static_vectors_can_be_tuned(

@@ -322,6 +322,9 @@ def test_the_build_command_repeats_what_the_index_was_built_with(
     ]
     heavier = build_command(manifest, "first", chosen, {"bm25": 2.0, VECTORS: 7.5})
     assert heavier.endswith(" && indexer configure NEW.winnow --rerank 7.5")
+    gone = manifest.rerank.model_copy(update={"argument": str(tmp_path / "gone")})
+    elsewhere = manifest.model_copy(update={"rerank": gone})
+    assert build_command(elsewhere, "first", chosen, {}).endswith(" --rerank 3")
     written = build_command(manifest, "second", {PART: K1B(1.5, 0.2)}, {PART: 1.0})
     assert "second=plain-bm25:k1=1.5,b=0.2" in shlex.split(written)
 

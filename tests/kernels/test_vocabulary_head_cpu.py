@@ -32,7 +32,7 @@ def collected(pooled, bias, excluded, first=0):
     texts = np.empty(pooled.size, np.int64)
     dimensions = np.empty(pooled.size, np.uint32)
     logits = np.empty(pooled.size, np.float32)
-    count = collect_positive(pooled, bias, excluded, first, 0, texts, dimensions, logits)
+    count = collect_positive(pooled, bias, excluded, first, texts, dimensions, logits)
     return texts[:count], dimensions[:count], logits[:count]
 
 
@@ -172,7 +172,7 @@ def test_sums_equal_the_twin(logarithms):
     np.testing.assert_allclose(sums, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_entries_are_appended_and_numbered_from_the_first_column():
+def test_entries_are_numbered_from_the_first_column():
     pooled = np.array([[1.0, -1.0, 2.0]], np.float32)
     zeros = np.zeros(3, np.float32)
     texts, dimensions, values = collected(pooled, zeros, np.zeros(3, bool), first=70_000)
