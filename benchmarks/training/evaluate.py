@@ -311,6 +311,9 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="keep runs here and do not repeat them")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
+    # BM25 of words alone is what others are compared with.
+    arguments.pairs = list(dict.fromkeys([0.0, *arguments.pairs]))
+    arguments.rerank = list(dict.fromkeys([0.0, *arguments.rerank]))
     if arguments.runs is None:
         with tempfile.TemporaryDirectory() as folder:
             arguments.runs = Path(folder)
