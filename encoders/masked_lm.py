@@ -56,7 +56,8 @@ def load_masked_language_model(
         device: A torch device; CUDA if there is a GPU, else the CPU.
 
     Raises:
-        EncoderError: torch or transformers is not installed, or there is no such device.
+        EncoderError: torch is not installed, or transformers where the architecture needs it, or
+            there is no such device.
         CheckpointError: A file is broken, tensors are missing, unknown, of another shape or not
             finite, or the architecture is not a linear projection onto the vocabulary.
     """
@@ -64,17 +65,24 @@ def load_masked_language_model(
     place = usable_device(torch, device)
     with torch.device("meta"):
         # Shapes alone, so that sizes which do not fit the files take no memory.
-        outline = masked_language_model(config)
+        outline = _network(config)
     buffers = {name for name, _ in outline.named_buffers()}
     tensors = read_tensors(files, str(config["model_type"]), buffers)
     where = files[0].parent
     refuse_differences(where, tensors, dict(outline.named_parameters(remove_duplicate=False)))
-    model = masked_language_model(config)
+    model = _network(config)
     expected = dict(model.named_parameters(remove_duplicate=False))
     with torch.inference_mode():
         _untie_differing(model, tensors, expected)
         model.load_state_dict(tensors, strict=False)
     return _split(where, model.to(place), place)
+
+
+def _network(config: Mapping[str, Any]) -> Any:
+    """The network of a ``config.json``, not yet loaded: BERT's own, or that of transformers."""
+    from encoders.bert import BertForMaskedLM, is_plain_bert
+
+    return BertForMaskedLM(config) if is_plain_bert(config) else masked_language_model(config)
 
 
 def import_torch() -> Any:

@@ -73,7 +73,7 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         self.body = model.body
         if not torch.cuda.is_available():
             # At the length of a passage torch's fused kernel for CPUs takes twice as long backward.
-            self.body.config._attn_implementation = "eager"
+            self.body.set_attn_implementation("eager")
         self.weight = _own_parameter(self.body, model.weight)
         self.bias = _own_parameter(self.body, model.bias)
         self.log_query_factor = torch.nn.Parameter(torch.zeros_like(self.bias))
