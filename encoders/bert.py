@@ -156,20 +156,21 @@ class _Linear(nn.Linear):  # type: ignore[misc]
         """Draws nothing: the weights will be loaded."""
 
 
-def _embedding(count: int, width: int) -> nn.Embedding:
+def _embedding(count: int, width: int, padding: int | None = None) -> nn.Embedding:
     # Drawing numbers without memory, for the outline of a network, would import torch's compiler.
-    return nn.Embedding.from_pretrained(torch.empty(count, width), freeze=False)
+    table = torch.empty(count, width)
+    return nn.Embedding.from_pretrained(table, freeze=False, padding_idx=padding)
 
 
 class _Embeddings(nn.Module):  # type: ignore[misc]
     def __init__(self, settings: SimpleNamespace) -> None:
         super().__init__()
         width = settings.hidden_size
-        self.word_embeddings = _embedding(settings.vocab_size, width)
+        self.word_embeddings = _embedding(settings.vocab_size, width, settings.pad_token_id)
         self.position_embeddings = _embedding(settings.max_position_embeddings, width)
         self.token_type_embeddings = _embedding(settings.type_vocab_size, width)
         self.LayerNorm = nn.LayerNorm(width, eps=settings.layer_norm_eps)
-        # Some checkpoints hold these.
+        # Some checkpoints hold these. Numbering them without memory would import sympy.
         places = torch.arange(settings.max_position_embeddings, device="cpu")[None]
         self.register_buffer("position_ids", places, persistent=False)
         self.register_buffer("token_type_ids", torch.zeros_like(places), persistent=False)
