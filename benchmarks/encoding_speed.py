@@ -112,10 +112,8 @@ def write_minilm(directory: Path, tiny: Path, texts: Sequence[str]) -> None:
 
 def describe_work(checkpoint: Path, texts: Sequence[str]) -> dict[str, Any]:
     """Tokens, padding and arithmetic of encoding the texts once."""
-    from encoders.onnx import BATCH_TOKENS
     from encoders.registry import create_encoder
-    from encoders.splade import CPU_BATCH_TOKENS
-    from encoders.splade_base import padded_tokens
+    from encoders.splade_base import CPU_BATCH_TOKENS, padded_tokens
 
     encoder = create_encoder("splade", str(checkpoint), device="cpu")
     limit = encoder.spec.max_length or 0
@@ -135,10 +133,7 @@ def describe_work(checkpoint: Path, texts: Sequence[str]) -> dict[str, Any]:
         )
         for batch in PEER_BATCHES
     }
-    padding |= {
-        "torch": padded_tokens(lengths, CPU_BATCH_TOKENS),
-        "onnx": padded_tokens(lengths, BATCH_TOKENS),
-    }
+    padding |= dict.fromkeys(("torch", "onnx"), padded_tokens(lengths, CPU_BATCH_TOKENS))
     return {
         "depth": width,
         "tokens": tokens,

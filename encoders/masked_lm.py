@@ -79,10 +79,15 @@ def load_masked_language_model(
 
 
 def _network(config: Mapping[str, Any]) -> Any:
-    """The network of a ``config.json``, not yet loaded: BERT's own, or that of transformers."""
-    from encoders.bert import BertForMaskedLM, is_plain_bert
+    """The network of a ``config.json``, not yet loaded: one of ours, else that of transformers."""
+    from encoders.networks.bert import BertForMaskedLM, is_plain_bert
+    from encoders.networks.distilbert import DistilBertForMaskedLM, is_plain_distilbert
 
-    return BertForMaskedLM(config) if is_plain_bert(config) else masked_language_model(config)
+    if is_plain_bert(config):
+        return BertForMaskedLM(config)
+    if is_plain_distilbert(config):
+        return DistilBertForMaskedLM(config)
+    return masked_language_model(config)
 
 
 def import_torch() -> Any:

@@ -18,6 +18,7 @@ from encoders.cpu_head import CpuVocabularyHead
 from encoders.errors import CheckpointError, EncoderError
 from encoders.exported import BODY, REQUIRED, TOKENIZER, head_rows, read_exported, read_head
 from encoders.splade_base import (
+    CPU_BATCH_TOKENS,
     Batch,
     Row,
     SpladeBase,
@@ -26,8 +27,6 @@ from encoders.splade_base import (
 )
 from encoders.splade_options import SpladeOptions, read_options, split_argument
 from kernels.cpu.processors import usable_cpus
-
-BATCH_TOKENS = 512
 
 
 class OnnxSpladeEncoder(SpladeBase):
@@ -100,8 +99,8 @@ class OnnxSpladeEncoder(SpladeBase):
 
     @property
     def batch_tokens(self) -> int:
-        """512: enough for the products to be fast, few enough to stay in the cache."""
-        return BATCH_TOKENS
+        """512."""
+        return CPU_BATCH_TOKENS
 
     def encode_batches(self, batches: Sequence[Batch]) -> Iterator[list[Row]]:
         """One batch per thread, each computed by one thread: results depend on no thread count."""

@@ -18,6 +18,7 @@ from encoders.errors import CheckpointError, EncoderError
 from encoders.masked_lm import load_masked_language_model
 from encoders.pruning import Pruning
 from encoders.splade_base import (
+    CPU_BATCH_TOKENS,
     Batch,
     Row,
     SpladeBase,
@@ -28,7 +29,6 @@ from encoders.splade_options import SpladeOptions, read_options, split_argument
 from encoders.splade_tokenizers import SpladeTokenizers, refuse_other_numbers
 from encoders.vocabulary_head import sparse_weights
 
-CPU_BATCH_TOKENS = 1024
 GPU_BATCH_TOKENS = 65536
 
 
@@ -87,7 +87,7 @@ class SpladeEncoder(SpladeBase):
 
     @property
     def batch_tokens(self) -> int:
-        """1,024 on a CPU, 65,536 on a GPU."""
+        """512 on a CPU, 65,536 on a GPU."""
         on_cpu = self.language_model.device.type == "cpu"
         return CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS
 

@@ -24,6 +24,9 @@ from encoders.splade_tokenizers import SpladeTokenizers
 # Recorded in the spec for comparison; what they say follows from the directory.
 RECORDED = ("content_hash", "layout", "pooling", "query_weights", "precision")
 
+CPU_BATCH_TOKENS = 512
+"""Enough for the products to be fast, few enough to stay in the cache."""
+
 Batch = Sequence[Sequence[int]]
 Row = tuple[NDArray[np.uint32], NDArray[np.float32]]
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CONFIG = {"model_type": "bert", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1}
 CONFIG |= {"num_attention_heads": 2, "intermediate_size": 8}
-DISTILBERT = {"model_type": "distilbert", "vocab_size": 9, "dim": 8, "n_layers": 1, "n_heads": 2}
+ROBERTA = CONFIG | {"model_type": "roberta"}
 CODE = f"""
 import kernels
 assert not hasattr(kernels, "Device"), kernels.__file__
@@ -45,7 +45,7 @@ sys.modules[{absent!r}] = None
 from encoders.errors import EncoderError
 from encoders.masked_lm import load_masked_language_model
 try:
-    load_masked_language_model({DISTILBERT!r}, [])
+    load_masked_language_model({ROBERTA!r}, [])
 except EncoderError as error:
     print(error)
 """

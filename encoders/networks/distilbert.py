@@ -1,0 +1,179 @@
+"""DistilBERT with a masked-LM head (arXiv 1910.01108), with torch alone; see ``bert``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import nn
+
+from encoders.networks.layers import (
+    ACTIVATIONS,
+    Linear,
+    MaskedLMOutput,
+    attention,
+    embedding,
+    group,
+    is_plain,
+    keys_to_read,
+    numbered,
+)
+
+_DEFAULTS: Mapping[str, Any] = {
+    "vocab_size": 30522,
+    "dim": 768,
+    "n_layers": 6,
+    "n_heads": 12,
+    "hidden_dim": 3072,
+    "max_position_embeddings": 512,
+    "activation": "gelu",
+    "pad_token_id": 0,
+    "tie_word_embeddings": True,
+}
+"""What transformers assumes of a ``config.json`` that does not say."""
+
+_VARIANTS: Mapping[str, Any] = {
+    "chunk_size_feed_forward": 0,
+    # Other names of settings, of which transformers knows which one counts.
+    "hidden_size": None,
+    "num_attention_heads": None,
+    "num_hidden_layers": None,
+}
+
+_EPS = 1e-12
+
+
+def is_plain_distilbert(config: Mapping[str, Any]) -> bool:
+    """Whether this module computes the network of a ``config.json``.
+
+    What is unusual or wrong is left to transformers, which knows more and says what is wrong.
+
+    >>> is_plain_distilbert({"model_type": "distilbert", "dim": 128, "n_heads": 2})
+    True
+    """
+    settings = {**_DEFAULTS, **config}
+    return (
+        config.get("model_type") == "distilbert"
+        and is_plain(config, _DEFAULTS, _VARIANTS)
+        and settings["dim"] % settings["n_heads"] == 0
+        and settings["activation"] in tuple(ACTIVATIONS)
+    )
+
+
+class DistilBertForMaskedLM(nn.Module):  # type: ignore[misc]
+    """The network, in evaluation mode; its weights are arbitrary until they are loaded.
+
+    No dropout is ever applied. Sinusoidal positions are weights like others: checkpoints hold them.
+
+    Attributes:
+        config: ``pad_token_id``, as transformers' networks have it.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        """Builds it.
+
+        Args:
+            config: Content of a ``config.json`` of which :func:`is_plain_distilbert` is true.
+        """
+        super().__init__()
+        settings = SimpleNamespace(**{**_DEFAULTS, **config})
+        width = settings.dim
+        self.config = SimpleNamespace(pad_token_id=settings.pad_token_id)
+        self.activation = ACTIVATIONS[settings.activation]
+        layers = nn.ModuleList(_Layer(settings) for _ in range(settings.n_layers))
+        self.distilbert = group(embeddings=_Embeddings(settings), transformer=group(layer=layers))
+        self.vocab_transform = Linear(width, width)
+        self.vocab_layer_norm = nn.LayerNorm(width, eps=_EPS)
+        self.vocab_projector = Linear(width, settings.vocab_size)
+        if settings.tie_word_embeddings:
+            self.vocab_projector.weight = self.distilbert.embeddings.word_embeddings.weight
+        self._is_eager = False
+        self.eval()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The table of word embeddings."""
+        return self.distilbert.embeddings.word_embeddings
+
+    def set_input_embeddings(self, table: nn.Module) -> None:
+        """Puts another table of word embeddings in its place."""
+        self.distilbert.embeddings.word_embeddings = table
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The projection onto the vocabulary."""
+        return self.vocab_projector
+
+    def set_attn_implementation(self, name: str) -> None:
+        """Attention as torch's fused product (``sdpa``, the default) or spelled out (``eager``)."""
+        self._is_eager = name == "eager"
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+    ) -> MaskedLMOutput:
+        """Logits of texts.
+
+        Args:
+            input_ids: int64[B, L] tokens.
+            attention_mask: int64[B, L], 0 for padding; by default there is none.
+            inputs_embeds: float32[B, L, d] word embeddings in place of tokens.
+        """
+        embeddings = self.distilbert.embeddings
+        if inputs_embeds is None:
+            inputs_embeds = embeddings.word_embeddings(input_ids)
+        states = embeddings(inputs_embeds)
+        keys = keys_to_read(attention_mask, states, is_eager=self._is_eager)
+        for layer in self.distilbert.transformer.layer:
+            states = layer(states, keys, self._is_eager)
+        inner = self.activation(self.vocab_transform(states))
+        return MaskedLMOutput(self.vocab_projector(self.vocab_layer_norm(inner)))
+
+
+class _Embeddings(nn.Module):  # type: ignore[misc]
+    def __init__(self, settings: SimpleNamespace) -> None:
+        super().__init__()
+        self.word_embeddings = embedding(settings.vocab_size, settings.dim, settings.pad_token_id)
+        self.position_embeddings = embedding(settings.max_position_embeddings, settings.dim)
+        self.LayerNorm = nn.LayerNorm(settings.dim, eps=_EPS)
+        places = numbered(settings.max_position_embeddings)
+        self.register_buffer("position_ids", places, persistent=False)  # some checkpoints hold it
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:
+        places = self.position_embeddings(self.position_ids[:, : words.shape[1]])
+        normed: torch.Tensor = self.LayerNorm(words + places)
+        return normed
+
+
+class _Layer(nn.Module):  # type: ignore[misc]
+    def __init__(self, settings: SimpleNamespace) -> None:
+        super().__init__()
+        width = settings.dim
+        names = ("q_lin", "k_lin", "v_lin", "out_lin")
+        self.attention = group(**{name: Linear(width, width) for name in names})
+        self.sa_layer_norm = nn.LayerNorm(width, eps=_EPS)
+        self.ffn = group(
+            lin1=Linear(width, settings.hidden_dim), lin2=Linear(settings.hidden_dim, width)
+        )
+        self.output_layer_norm = nn.LayerNorm(width, eps=_EPS)
+        self.heads = settings.n_heads
+        self.activation = ACTIVATIONS[settings.activation]
+
+    def forward(
+        self, states: torch.Tensor, keys: torch.Tensor | None, is_eager: bool
+    ) -> torch.Tensor:
+        of = self.attention
+        mixed = attention(
+            of.q_lin(states),
+            of.k_lin(states),
+            of.v_lin(states),
+            self.heads,
+            keys,
+            is_eager=is_eager,
+        )
+        states = self.sa_layer_norm(of.out_lin(mixed) + states)
+        inner = self.ffn.lin2(self.activation(self.ffn.lin1(states)))
+        normed: torch.Tensor = self.output_layer_norm(inner + states)
+        return normed

@@ -1,0 +1,134 @@
+"""What BERT and its kin are made of, in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "gelu": nn.functional.gelu,
+    "relu": nn.functional.relu,
+}
+
+_LARGEST_SIZE = 1 << 20
+
+
+class MaskedLMOutput(NamedTuple):
+    """What a network computes.
+
+    Attributes:
+        logits: float32[B, L, V].
+    """
+
+    logits: torch.Tensor
+
+
+class Linear(nn.Linear):  # type: ignore[misc]
+    """A linear layer whose weights are arbitrary until they are loaded."""
+
+    def reset_parameters(self) -> None:
+        """Draws nothing."""
+
+
+def embedding(count: int, width: int, padding: int | None = None) -> nn.Embedding:
+    """A table whose weights are arbitrary until they are loaded.
+
+    Args:
+        count: Rows.
+        width: Of a row.
+        padding: Row that does not learn.
+    """
+    # Drawing numbers without memory, for the outline of a network, would import torch's compiler.
+    table = torch.empty(count, width)
+    return nn.Embedding.from_pretrained(table, freeze=False, padding_idx=padding)
+
+
+def numbered(count: int) -> torch.Tensor:
+    """int64[1, count]: 0, 1, 2, ..."""
+    # Numbering them without memory would import sympy.
+    return torch.arange(count, device="cpu")[None]
+
+
+def group(**children: nn.Module) -> nn.Module:
+    """A module without a computation of its own, for the names of those in it."""
+    parent = nn.Module()
+    for name, child in children.items():
+        parent.add_module(name, child)
+    return parent
+
+
+def keys_to_read(
+    mask: torch.Tensor | None, states: torch.Tensor, *, is_eager: bool
+) -> torch.Tensor | None:
+    """What :func:`attention` takes for a mask.
+
+    Args:
+        mask: int64[B, L], 0 for padding; ``None`` if there is none.
+        states: float[B, L, d].
+        is_eager: Whether attention will be spelled out.
+    """
+    if mask is None:
+        return None
+    if is_eager:
+        # Added to the scores, without a look at the values, which a trace would take for fixed.
+        return (1 - mask[:, None, None].to(states.dtype)) * torch.finfo(states.dtype).min
+    return None if bool(mask.all()) else mask[:, None, None].bool()
+
+
+def attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    heads: int,
+    keys: torch.Tensor | None,
+    *,
+    is_eager: bool,
+) -> torch.Tensor:
+    """Scaled dot-product attention of several heads (arXiv 1706.03762).
+
+    Args:
+        query: float[B, L, d]; key and value likewise.
+        key: See above.
+        value: See above.
+        heads: A divisor of d.
+        keys: As :func:`keys_to_read` gives it.
+        is_eager: Spelled out in place of torch's fused product.
+
+    Returns:
+        float[B, L, d].
+    """
+    query, key, value = (
+        states.unflatten(-1, (heads, -1)).transpose(1, 2) for states in (query, key, value)
+    )
+    if is_eager:
+        scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
+        if keys is not None:
+            scores = scores + keys
+        mixed = scores.softmax(-1) @ value
+    else:
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value, keys)
+    return mixed.transpose(1, 2).flatten(2)
+
+
+def is_plain(
+    config: Mapping[str, Any], defaults: Mapping[str, Any], variants: Mapping[str, Any]
+) -> bool:
+    """Whether settings are those of a network without anything unusual or wrong in it.
+
+    Args:
+        config: Content of a ``config.json``.
+        defaults: Settings and what is assumed where it has none, sizes as numbers above 0.
+        variants: Settings of variants, and their values where there is no variant.
+    """
+    settings = {**defaults, **config}
+    sizes = [settings[name] for name, size in defaults.items() if type(size) is int and size > 0]
+    padding = settings["pad_token_id"]
+    return (
+        all(config.get(name, plain) == plain for name, plain in variants.items())
+        and all(type(size) is int and 0 < size <= _LARGEST_SIZE for size in sizes)
+        and type(settings["tie_word_embeddings"]) is bool
+        and (padding is None or (type(padding) is int and 0 <= padding < settings["vocab_size"]))
+    )
