@@ -6,7 +6,7 @@ weighted by the idf of the collection. Every collection is indexed once, whole d
 256 tokens, with English BM25, the checkpoint, and both side by side. The figures beside ours,
 NDCG@10 and recall@100, come from a prototype with dense float rows and exact sums, made before
 there was an index; its English BM25 stemmed with Snowball's stemmer, where ours has Lucene's,
-Porter's. ``--stemmer snowball`` puts that in its place, so that nothing but the code differs.
+Porter's. ``--stemmer snowball`` puts that in its place.
 
     python -m benchmarks.splade_tiny_quality --data ../shared/data --checkpoint splade-tiny
 """
@@ -87,7 +87,7 @@ def main() -> None:
         for name in arguments.collections:
             prototype = PROTOTYPE[name]
             dataset = open_dataset(arguments.data / prototype.folder, prototype.split)
-            index = work / f"{prototype.folder}.winnow"
+            index = work / f"{prototype.folder}-{arguments.stemmer}.winnow"
             searcher = build(dataset, f"{arguments.checkpoint}?max_length=256", index)
             results[name] = {
                 "documents": searcher.description().document_count,

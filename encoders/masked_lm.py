@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoders._transformers import masked_language_model
+from encoders.checkpoint import position_limit
 from encoders.errors import CheckpointError, EncoderError
 from encoders.stored_names import under_model_names
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import torch
 
 _SHOWN = 5
+_TRIED = 8
+_MOST_LAYERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +68,36 @@ def load_masked_language_model(
     place = usable_device(torch, device)
     with torch.device("meta"):
         # Shapes alone, so that sizes which do not fit the files take no memory.
-        outline = _network(config)
+        outline = build_network(config)
     buffers = {name for name, _ in outline.named_buffers()}
     tensors = read_tensors(files, str(config["model_type"]), buffers)
     where = files[0].parent
     refuse_differences(where, tensors, dict(outline.named_parameters(remove_duplicate=False)))
-    model = _network(config)
+    model = build_network(config)
     expected = dict(model.named_parameters(remove_duplicate=False))
     with torch.inference_mode():
         _untie_differing(model, tensors, expected)
         model.load_state_dict(tensors, strict=False)
-    return _split(where, model.to(place), place)
+    return _split(where, model.to(place), place, position_limit(config))
 
 
-def _network(config: Mapping[str, Any]) -> Any:
-    """The network of a ``config.json``, not yet loaded: one of ours, else that of transformers."""
+def build_network(config: Mapping[str, Any]) -> Any:
+    """The network of a ``config.json``, not yet loaded: one of ours, else that of transformers.
+
+    Raises:
+        EncoderError: transformers is needed and not installed.
+        CheckpointError: There is no such network.
+    """
     from encoders.networks.bert import BertForMaskedLM, is_plain_bert
     from encoders.networks.distilbert import DistilBertForMaskedLM, is_plain_distilbert
 
+    for name in ("num_hidden_layers", "n_layers"):
+        layers = config.get(name)
+        if isinstance(layers, int) and layers > _MOST_LAYERS:
+            raise CheckpointError(
+                f"config.json: {name} must be at most {_MOST_LAYERS:,}, got {layers:.3g}; copy the "
+                "file again from the checkpoint's source."
+            )
     if is_plain_bert(config):
         return BertForMaskedLM(config)
     if is_plain_distilbert(config):
@@ -231,7 +246,7 @@ def _untie_differing(model: Any, tensors: Mapping[str, Any], expected: Mapping[s
                 setattr(model.get_submodule(owner), attribute, parameter)
 
 
-def _split(where: Path, model: Any, device: Any) -> MaskedLanguageModel:
+def _split(where: Path, model: Any, device: Any, longest: int | None) -> MaskedLanguageModel:
     import torch
 
     decoder = model.get_output_embeddings()
@@ -246,7 +261,8 @@ def _split(where: Path, model: Any, device: Any) -> MaskedLanguageModel:
         bias = torch.zeros(decoder.out_features, device=device)
     check_padding_id(where, model)
     with torch.inference_mode():
-        ids = torch.arange(min(8, decoder.out_features), device=device)[None]
+        length = min(_TRIED, decoder.out_features, longest or _TRIED)
+        ids = torch.arange(length, device=device)[None]
         mask = torch.ones_like(ids)
         logits = model(input_ids=ids, attention_mask=mask).logits
         if not bool(torch.isfinite(logits).all()):

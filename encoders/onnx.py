@@ -99,7 +99,7 @@ class OnnxSpladeEncoder(SpladeBase):
 
     @property
     def batch_tokens(self) -> int:
-        """512."""
+        """The same for all models."""
         return CPU_BATCH_TOKENS
 
     def encode_batches(self, batches: Sequence[Batch]) -> Iterator[list[Row]]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders._transformers import masked_language_model
 from encoders.checkpoint_files import WEIGHTS
 from encoders.errors import CheckpointError, EncoderError
 from encoders.exported import (
@@ -23,6 +22,7 @@ from encoders.exported import (
     read_exported,
     read_head,
 )
+from encoders.masked_lm import build_network
 from encoders.onnx_quantisation import stored_layers
 from encoders.query_factors import QUERY_FACTORS
 
@@ -46,7 +46,7 @@ def restore_checkpoint(export: Path, output: Path) -> ExportedEncoder:
     Raises:
         CheckpointError: The export does not say which architecture it has, is not a network of
             linear layers with bias, or has a query side of its own.
-        EncoderError: torch, transformers or onnx is not installed.
+        EncoderError: torch or onnx is not installed, or transformers where it is needed.
 
     >>> restore_checkpoint(Path("exported/splade"), Path("models/splade"))  # doctest: +SKIP
     """
@@ -72,12 +72,12 @@ def restore_checkpoint(export: Path, output: Path) -> ExportedEncoder:
     stored = _network_tensors(onnx.load(str(export / BODY)))
     head = _head(export, config)
     architecture = dict(config.architecture)
-    model = masked_language_model(architecture)
+    model = build_network(architecture)
     if config.word_embeddings == "head":
         stored[_embeddings_name(model)] = head["weight"]
     elif not np.allclose(_embeddings(model, stored), head["weight"], atol=_tolerance(head)):
         architecture["tie_word_embeddings"] = False
-        model = masked_language_model(architecture)
+        model = build_network(architecture)
     decoder = model.get_output_embeddings()
     is_tied = decoder.weight is model.get_input_embeddings().weight
     with torch.no_grad():

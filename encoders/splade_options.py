@@ -39,8 +39,7 @@ class SpladeOptions:
         neural_queries: Let ``SpladeEncoder.encode_queries`` run the checkpoint's network. An index
             asks its table all the same.
         device: A torch device; CUDA if there is a GPU, else the CPU.
-        batch_tokens: Tokens of a batch, padding included; 512 on a CPU, 65,536 on
-            a GPU.
+        batch_tokens: Tokens of a batch, padding included; 512 on a CPU, 65,536 on a GPU.
     """
 
     max_length: int | None = None

@@ -161,7 +161,7 @@ class _Encoder(nn.Module):  # type: ignore[misc]
     def forward(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         keys = keys_to_read(mask, states, is_eager=self.is_eager)
         for layer in self.layer:
-            states = layer(states, keys, self.is_eager)
+            states = layer(states, keys, is_eager=self.is_eager)
         return states
 
 
@@ -179,13 +179,13 @@ class _Layer(nn.Module):  # type: ignore[misc]
         self.activation = ACTIVATIONS[settings.hidden_act]
 
     def forward(
-        self, states: torch.Tensor, keys: torch.Tensor | None, is_eager: bool
+        self, states: torch.Tensor, keys: torch.Tensor | None, *, is_eager: bool
     ) -> torch.Tensor:
-        of, after = self.attention.self, self.attention.output
+        products, after = self.attention.self, self.attention.output
         mixed = attention(
-            of.query(states),
-            of.key(states),
-            of.value(states),
+            products.query(states),
+            products.key(states),
+            products.value(states),
             self.heads,
             keys,
             is_eager=is_eager,

@@ -127,7 +127,7 @@ class DistilBertForMaskedLM(nn.Module):  # type: ignore[misc]
         states = embeddings(inputs_embeds)
         keys = keys_to_read(attention_mask, states, is_eager=self._is_eager)
         for layer in self.distilbert.transformer.layer:
-            states = layer(states, keys, self._is_eager)
+            states = layer(states, keys, is_eager=self._is_eager)
         inner = self.activation(self.vocab_transform(states))
         return MaskedLMOutput(self.vocab_projector(self.vocab_layer_norm(inner)))
 
@@ -162,18 +162,18 @@ class _Layer(nn.Module):  # type: ignore[misc]
         self.activation = ACTIVATIONS[settings.activation]
 
     def forward(
-        self, states: torch.Tensor, keys: torch.Tensor | None, is_eager: bool
+        self, states: torch.Tensor, keys: torch.Tensor | None, *, is_eager: bool
     ) -> torch.Tensor:
-        of = self.attention
+        products = self.attention
         mixed = attention(
-            of.q_lin(states),
-            of.k_lin(states),
-            of.v_lin(states),
+            products.q_lin(states),
+            products.k_lin(states),
+            products.v_lin(states),
             self.heads,
             keys,
             is_eager=is_eager,
         )
-        states = self.sa_layer_norm(of.out_lin(mixed) + states)
+        states = self.sa_layer_norm(products.out_lin(mixed) + states)
         inner = self.ffn.lin2(self.activation(self.ffn.lin1(states)))
         normed: torch.Tensor = self.output_layer_norm(inner + states)
         return normed

@@ -20,7 +20,7 @@ class MaskedLMOutput(NamedTuple):
     """What a network computes.
 
     Attributes:
-        logits: float32[B, L, V].
+        logits: float[B, L, V]; the states in front of a vocabulary projection that was cut off.
     """
 
     logits: torch.Tensor
@@ -39,7 +39,7 @@ def embedding(count: int, width: int, padding: int | None = None) -> nn.Embeddin
     Args:
         count: Rows.
         width: Of a row.
-        padding: Row that does not learn.
+        padding: Row whose look-up gives no gradient.
     """
     # Drawing numbers without memory, for the outline of a network, would import torch's compiler.
     table = torch.empty(count, width)
@@ -90,9 +90,9 @@ def attention(
     """Scaled dot-product attention of several heads (arXiv 1706.03762).
 
     Args:
-        query: float[B, L, d]; key and value likewise.
-        key: See above.
-        value: See above.
+        query: float[B, L, d].
+        key: float[B, L, d].
+        value: float[B, L, d].
         heads: A divisor of d.
         keys: As :func:`keys_to_read` gives it.
         is_eager: Spelled out in place of torch's fused product.

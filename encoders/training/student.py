@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
-from encoders._transformers import masked_language_model
 from encoders.checkpoint import Pooling, read_checkpoint
 from encoders.checkpoint_files import WEIGHTS, weight_files
 from encoders.checkpoint_tokenizer import read_tokenizer_json
-from encoders.masked_lm import load_masked_language_model
+from encoders.masked_lm import build_network, load_masked_language_model
 from encoders.query.tokenizer import WordPieceTokenizer
 from encoders.query_factors import QUERY_FACTORS, read_query_factors
 from encoders.training.configuration import Precision
@@ -212,7 +211,7 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         from safetensors.torch import save_file
 
         directory.mkdir(parents=True, exist_ok=True)
-        model = masked_language_model(self._config)
+        model = build_network(self._config)
         decoder = model.get_output_embeddings()
         name = next(name for name, module in model.named_modules() if module is decoder)
         state = self.body.state_dict()

@@ -192,6 +192,23 @@ def test_remote_code_is_never_run(copy):
     assert rows(copy).nnz > 0
 
 
+@pytest.mark.parametrize("positions", [3, 5])
+def test_few_positions(copy, positions):
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"max_position_embeddings": positions}))
+    name = "bert.embeddings.position_embeddings.weight"
+    rewrite(copy, **{name: weights(copy)[name][:positions]})
+    assert len(rows(copy)) == len(TEXTS)
+
+
+@pytest.mark.parametrize("layers", [1001, 10**12])
+def test_layers_without_end_are_named(copy, layers):
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"num_hidden_layers": layers}))
+    with pytest.raises(CheckpointError, match="num_hidden_layers must be at most 1,000"):
+        rows(copy)
+
+
 def test_configuration_that_transformers_refuses(copy):
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"num_attention_heads": 5}))

@@ -106,7 +106,7 @@ def test_logits_are_those_of_transformers(config, implementation):
 def test_gradients_are_those_of_transformers(config):
     theirs, ours = pair(config)
     ids = torch.randint(0, 91, (3, 9))
-    ids[1, 4] = 0  # the padding token, whose embedding does not learn
+    ids[1, 4] = 0  # the padding token, whose look-up gives no gradient
     for network in (theirs, ours):
         network(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.square().sum().backward()
     expected = dict(theirs.named_parameters())

@@ -433,6 +433,18 @@ def test_given_scores_of_triples_teach(settings: dict[str, Any], tmp_path: Path)
     assert len(curve(config.output)) == 6
 
 
+def test_what_can_be_loaded_can_be_saved(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """transformers refuses this setting, which a network without a cache never asks for."""
+    config = settings["initial"] / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"use_cache": None}))
+    student = Student(settings["initial"])
+    student.save(tmp_path / "saved")
+    again = Student(tmp_path / "saved")
+    texts = student.tokens(["rain in new york"], 16)
+    columns = np.arange(student.vocabulary)
+    assert (student.encode(texts, columns) != again.encode(texts, columns)).nnz == 0
+
+
 def test_an_identity_head_decodes_hidden_states(tmp_path: Path, settings: dict[str, Any]) -> None:
     from safetensors.torch import load_file, save_file
 
