@@ -18,12 +18,11 @@ from torch import nn
 from encoders.networks.layers import (
     ACTIVATIONS,
     Linear,
-    MaskedLMOutput,
+    MaskedLM,
     attention,
     embedding,
     group,
     is_plain,
-    keys_to_read,
     numbered,
 )
 
@@ -71,14 +70,8 @@ def is_plain_bert(config: Mapping[str, Any]) -> bool:
     )
 
 
-class BertForMaskedLM(nn.Module):  # type: ignore[misc]
-    """The network, in evaluation mode; its weights are arbitrary until they are loaded.
-
-    No dropout is ever applied.
-
-    Attributes:
-        config: ``pad_token_id``, as transformers' networks have it.
-    """
+class BertForMaskedLM(MaskedLM):
+    """The network."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Builds it.
@@ -86,50 +79,35 @@ class BertForMaskedLM(nn.Module):  # type: ignore[misc]
         Args:
             config: Content of a ``config.json`` of which :func:`is_plain_bert` is true.
         """
-        super().__init__()
         settings = SimpleNamespace(**{**_DEFAULTS, **config})
-        self.config = SimpleNamespace(pad_token_id=settings.pad_token_id)
-        self.bert = group(embeddings=_Embeddings(settings), encoder=_Encoder(settings))
+        super().__init__(settings.pad_token_id)
+        layers = nn.ModuleList(_Layer(settings) for _ in range(settings.num_hidden_layers))
+        self.bert = group(embeddings=_Embeddings(settings), encoder=group(layer=layers))
         self.cls = group(predictions=_Predictions(settings))
         if settings.tie_word_embeddings:
             predictions = self.cls.predictions
-            predictions.decoder.weight = self.bert.embeddings.word_embeddings.weight
+            predictions.decoder.weight = self.embeddings.word_embeddings.weight
             predictions.decoder.bias = predictions.bias
         self.eval()
 
-    def get_input_embeddings(self) -> nn.Module:
-        """The table of word embeddings."""
-        return self.bert.embeddings.word_embeddings
+    @property
+    def embeddings(self) -> nn.Module:
+        """Of words, places and kinds of text."""
+        return self.bert.embeddings
 
-    def set_input_embeddings(self, table: nn.Module) -> None:
-        """Puts another table of word embeddings in its place."""
-        self.bert.embeddings.word_embeddings = table
+    @property
+    def layers(self) -> nn.ModuleList:
+        """From the first to the last."""
+        return self.bert.encoder.layer
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits of the last layer's states."""
+        logits: torch.Tensor = self.cls.predictions(states)
+        return logits
 
     def get_output_embeddings(self) -> nn.Module:
         """The projection onto the vocabulary."""
         return self.cls.predictions.decoder
-
-    def set_attn_implementation(self, name: str) -> None:
-        """Attention as torch's fused product (``sdpa``, the default) or spelled out (``eager``)."""
-        self.bert.encoder.is_eager = name == "eager"
-
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-    ) -> MaskedLMOutput:
-        """Logits of texts.
-
-        Args:
-            input_ids: int64[B, L] tokens.
-            attention_mask: int64[B, L], 0 for padding; by default there is none.
-            inputs_embeds: float32[B, L, d] word embeddings in place of tokens.
-        """
-        if inputs_embeds is None:
-            inputs_embeds = self.bert.embeddings.word_embeddings(input_ids)
-        states = self.bert.encoder(self.bert.embeddings(inputs_embeds), attention_mask)
-        return MaskedLMOutput(self.cls.predictions(states))
 
 
 class _Embeddings(nn.Module):  # type: ignore[misc]
@@ -150,19 +128,6 @@ class _Embeddings(nn.Module):  # type: ignore[misc]
         places = self.position_embeddings(self.position_ids[:, beginning])
         normed: torch.Tensor = self.LayerNorm(words + types + places)
         return normed
-
-
-class _Encoder(nn.Module):  # type: ignore[misc]
-    def __init__(self, settings: SimpleNamespace) -> None:
-        super().__init__()
-        self.layer = nn.ModuleList(_Layer(settings) for _ in range(settings.num_hidden_layers))
-        self.is_eager = False
-
-    def forward(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        keys = keys_to_read(mask, states, is_eager=self.is_eager)
-        for layer in self.layer:
-            states = layer(states, keys, is_eager=self.is_eager)
-        return states
 
 
 class _Layer(nn.Module):  # type: ignore[misc]

@@ -12,12 +12,11 @@ from torch import nn
 from encoders.networks.layers import (
     ACTIVATIONS,
     Linear,
-    MaskedLMOutput,
+    MaskedLM,
     attention,
     embedding,
     group,
     is_plain,
-    keys_to_read,
     numbered,
 )
 
@@ -62,14 +61,8 @@ def is_plain_distilbert(config: Mapping[str, Any]) -> bool:
     )
 
 
-class DistilBertForMaskedLM(nn.Module):  # type: ignore[misc]
-    """The network, in evaluation mode; its weights are arbitrary until they are loaded.
-
-    No dropout is ever applied. Sinusoidal positions are weights like others: checkpoints hold them.
-
-    Attributes:
-        config: ``pad_token_id``, as transformers' networks have it.
-    """
+class DistilBertForMaskedLM(MaskedLM):
+    """The network. Sinusoidal positions are weights like others: checkpoints hold them."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Builds it.
@@ -77,10 +70,9 @@ class DistilBertForMaskedLM(nn.Module):  # type: ignore[misc]
         Args:
             config: Content of a ``config.json`` of which :func:`is_plain_distilbert` is true.
         """
-        super().__init__()
         settings = SimpleNamespace(**{**_DEFAULTS, **config})
+        super().__init__(settings.pad_token_id)
         width = settings.dim
-        self.config = SimpleNamespace(pad_token_id=settings.pad_token_id)
         self.activation = ACTIVATIONS[settings.activation]
         layers = nn.ModuleList(_Layer(settings) for _ in range(settings.n_layers))
         self.distilbert = group(embeddings=_Embeddings(settings), transformer=group(layer=layers))
@@ -88,48 +80,28 @@ class DistilBertForMaskedLM(nn.Module):  # type: ignore[misc]
         self.vocab_layer_norm = nn.LayerNorm(width, eps=_EPS)
         self.vocab_projector = Linear(width, settings.vocab_size)
         if settings.tie_word_embeddings:
-            self.vocab_projector.weight = self.distilbert.embeddings.word_embeddings.weight
-        self._is_eager = False
+            self.vocab_projector.weight = self.embeddings.word_embeddings.weight
         self.eval()
 
-    def get_input_embeddings(self) -> nn.Module:
-        """The table of word embeddings."""
-        return self.distilbert.embeddings.word_embeddings
+    @property
+    def embeddings(self) -> nn.Module:
+        """Of words and places."""
+        return self.distilbert.embeddings
 
-    def set_input_embeddings(self, table: nn.Module) -> None:
-        """Puts another table of word embeddings in its place."""
-        self.distilbert.embeddings.word_embeddings = table
+    @property
+    def layers(self) -> nn.ModuleList:
+        """From the first to the last."""
+        return self.distilbert.transformer.layer
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits of the last layer's states."""
+        inner = self.activation(self.vocab_transform(states))
+        logits: torch.Tensor = self.vocab_projector(self.vocab_layer_norm(inner))
+        return logits
 
     def get_output_embeddings(self) -> nn.Module:
         """The projection onto the vocabulary."""
         return self.vocab_projector
-
-    def set_attn_implementation(self, name: str) -> None:
-        """Attention as torch's fused product (``sdpa``, the default) or spelled out (``eager``)."""
-        self._is_eager = name == "eager"
-
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-    ) -> MaskedLMOutput:
-        """Logits of texts.
-
-        Args:
-            input_ids: int64[B, L] tokens.
-            attention_mask: int64[B, L], 0 for padding; by default there is none.
-            inputs_embeds: float32[B, L, d] word embeddings in place of tokens.
-        """
-        embeddings = self.distilbert.embeddings
-        if inputs_embeds is None:
-            inputs_embeds = embeddings.word_embeddings(input_ids)
-        states = embeddings(inputs_embeds)
-        keys = keys_to_read(attention_mask, states, is_eager=self._is_eager)
-        for layer in self.distilbert.transformer.layer:
-            states = layer(states, keys, is_eager=self._is_eager)
-        inner = self.activation(self.vocab_transform(states))
-        return MaskedLMOutput(self.vocab_projector(self.vocab_layer_norm(inner)))
 
 
 class _Embeddings(nn.Module):  # type: ignore[misc]

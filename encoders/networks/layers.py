@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -24,6 +25,66 @@ class MaskedLMOutput(NamedTuple):
     """
 
     logits: torch.Tensor
+
+
+class MaskedLM(nn.Module):  # type: ignore[misc]
+    """A network from words to logits, in evaluation mode, with the methods of transformers' ones.
+
+    Its weights are arbitrary until they are loaded, and no dropout is ever applied. Subclasses say
+    where ``embeddings``, ``layers`` and ``head`` are.
+
+    Attributes:
+        config: ``pad_token_id``, as transformers' networks have it.
+    """
+
+    embeddings: nn.Module
+    layers: nn.ModuleList
+
+    def __init__(self, padding: int | None) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(pad_token_id=padding)
+        self._is_eager = False
+
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits of the last layer's states."""
+        raise NotImplementedError
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The table of word embeddings."""
+        return self.embeddings.word_embeddings
+
+    def set_input_embeddings(self, table: nn.Module) -> None:
+        """Puts another table of word embeddings in its place."""
+        self.embeddings.word_embeddings = table
+
+    def set_attn_implementation(self, name: str) -> None:
+        """Attention as torch's fused product (``sdpa``, the default) or spelled out (``eager``)."""
+        self._is_eager = name == "eager"
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+    ) -> MaskedLMOutput:
+        """Logits of texts.
+
+        Args:
+            input_ids: int64[B, L] tokens.
+            attention_mask: int64[B, L], 0 for padding; by default there is none.
+            inputs_embeds: float32[B, L, d] word embeddings in place of tokens.
+        """
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        return MaskedLMOutput(self.head(self.states(inputs_embeds, attention_mask)))
+
+    def states(self, words: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """float32[B, L, d] of the last layer, from word embeddings."""
+        states: torch.Tensor = self.embeddings(words)
+        keys = keys_to_read(mask, states, is_eager=self._is_eager)
+        for layer in self.layers:
+            states = layer(states, keys, is_eager=self._is_eager)
+        return states
 
 
 class Linear(nn.Linear):  # type: ignore[misc]

@@ -464,9 +464,8 @@ def test_an_identity_head_decodes_hidden_states(tmp_path: Path, settings: dict[s
     [ids] = student.tokens(texts[:1], 16)
     with torch.no_grad():
         logits = student.logits([ids], student.head(columns)) - student.bias
-        network = student.body.bert
-        words = network.embeddings.word_embeddings(torch.from_numpy(ids.astype(np.int64))[None])
-        states = network.encoder(network.embeddings(words), None)
+        words = student.body.get_input_embeddings()(torch.from_numpy(ids.astype(np.int64))[None])
+        states = student.body.states(words)
         expected = ((states - states.mean(-1, keepdim=True)) @ student.weight.T).amax(1)
     cosine = torch.nn.functional.cosine_similarity(logits, expected)
     assert cosine.item() > 0.99
