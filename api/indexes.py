@@ -73,7 +73,7 @@ def _rerank(described: RerankDescription | None) -> RerankInformation | None:
         weight=described.weight,
         depth=described.depth,
         dimensions=described.dimensions,
-        vectors=PurePath(described.vectors).name,
+        vectors=described.short_name,
     )
 
 

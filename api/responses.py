@@ -137,7 +137,10 @@ class RerankInformation(Answer):
     weight: float = Field(description="Of the cosine beside scores.")
     depth: int = Field(description="How many documents are ranked again.")
     dimensions: int = Field(description="Numbers of a vector.")
-    vectors: str = Field(description="'static' for those that come with Winnow, or a name.")
+    vectors: str = Field(
+        description="'static' for those that come with Winnow, 'minilm' where all-MiniLM-L6-v2 "
+        "read the documents, or a name."
+    )
 
 
 class IndexInformation(Answer):

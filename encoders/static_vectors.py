@@ -3,8 +3,9 @@
 Documents get theirs when they are indexed, a query's is summed when it is asked; their cosine
 re-ranks the first documents of a search (``retriever.reranking``). The table is fitted to a dense
 teacher (``encoders.training.static_table``). Files of a directory: ``vectors.json``, which says
-what it is, and ``table.safetensors``: ``vectors`` int8[V, d], ``document_weight`` and
-``query_weight`` float32[V], ``bias`` float32[d]. Tokens are those of bert-base-uncased.
+what it is, ``table.safetensors``: ``vectors`` int8[V, d], ``document_weight`` and
+``query_weight`` float32[V], ``bias`` float32[d], and the axes of ``encoders.dense_vectors``. Tokens
+are those of bert-base-uncased.
 """
 
 from __future__ import annotations
@@ -22,14 +23,21 @@ from pydantic import ValidationError
 
 from encoders.base import Document
 from encoders.checkpoint_files import content_hash
+from encoders.document_vectors import quantise_vectors
 from encoders.errors import CheckpointError
 from encoders.query.tokenizer import (
     WordPieceTokenizer,
     default_tokenizer_json,
     shared_tokenizer,
 )
-from encoders.static_config import CONFIG_NAME, StaticConfig, StaticRecord
-from kernels.cpu.vectors import VECTOR_STEP, pool_tokens
+from encoders.static_config import (
+    CONFIG_NAME,
+    DENSE_NAME,
+    DenseRecord,
+    StaticConfig,
+    StaticRecord,
+)
+from kernels.cpu.vectors import pool_tokens
 
 TABLE_NAME = "table.safetensors"
 
@@ -80,6 +88,23 @@ class StaticTable:
         return sums
 
 
+@dataclass(frozen=True)
+class DenseAxes:
+    """From the vectors of the network that a table was fitted to, to those of the table.
+
+    Attributes:
+        name: Of the network.
+        axes: float16[h, d].
+        probe: float16[h], see ``encoders.dense_vectors.PROBE``.
+        use: How an index uses such vectors.
+    """
+
+    name: str
+    axes: NDArray[np.float16]
+    probe: NDArray[np.float16]
+    use: StaticConfig
+
+
 class StaticVectors:
     """Gives documents their static vectors.
 
@@ -90,8 +115,14 @@ class StaticVectors:
     (dtype('int8'), True, False)
     """
 
+    label = "static vectors"
+
     def __init__(
-        self, table: StaticTable, config: StaticConfig, argument: str | None = None
+        self,
+        table: StaticTable,
+        config: StaticConfig,
+        argument: str | None = None,
+        dense: DenseRecord | None = None,
     ) -> None:
         """Vectors of a table.
 
@@ -99,10 +130,12 @@ class StaticVectors:
             table: Its arrays fit each other and the tokens.
             config: How to use it.
             argument: Where it was read from, ``None`` for the table that comes with Winnow.
+            dense: The network that it was fitted to, if the axes are there.
         """
         self.table = table
         self.config = config
         self.argument = argument
+        self.dense = dense
         self.tokenizer_json = default_tokenizer_json()
 
     @classmethod
@@ -133,7 +166,7 @@ class StaticVectors:
                 f"{directory / TABLE_NAME} is not the file that {CONFIG_NAME} was written with: "
                 "copy the folder again."
             )
-        vectors = cls(table, record.use, argument)
+        vectors = cls(table, record.use, argument, record.dense)
         vectors._check(directory)
         return vectors
 
@@ -160,6 +193,16 @@ class StaticVectors:
                 )
 
     @property
+    def query_table(self) -> NDArray[np.int8]:
+        """int8[V, d], a vector per token."""
+        return self.table.vectors
+
+    @property
+    def query_weight(self) -> NDArray[np.float32]:
+        """float32[V], worth of a step of a token's vector in a query."""
+        return self.table.query_weight
+
+    @property
     def dimensions(self) -> int:
         """Of a vector."""
         return int(self.table.vectors.shape[1])
@@ -181,13 +224,20 @@ class StaticVectors:
         """int8[n, d] in steps of ``VECTOR_STEP``; zeros for a document without tokens."""
         ids = self.tokenizer.ids_batch([document.full_text() for document in documents])
         texts = [tokens[: self.config.max_length] for tokens in ids]
-        steps = np.rint(self.table.document_sums(texts) / VECTOR_STEP)
-        rounded: NDArray[np.int8] = np.clip(steps, -127, 127).astype(np.int8)
-        return rounded
+        return quantise_vectors(self.table.document_sums(texts))
 
 
-def write_static_vectors(directory: Path, table: StaticTable, config: StaticConfig) -> None:
-    """Writes a directory that :meth:`StaticVectors.read` reads."""
+def write_static_vectors(
+    directory: Path, table: StaticTable, config: StaticConfig, dense: DenseAxes | None = None
+) -> None:
+    """Writes a directory that :meth:`StaticVectors.read` reads.
+
+    Args:
+        directory: Made when missing.
+        table: The table.
+        config: How to use it.
+        dense: For ``encoders.dense_vectors`` to read documents by the network.
+    """
     from safetensors.numpy import save
 
     directory.mkdir(parents=True, exist_ok=True)
@@ -200,4 +250,10 @@ def write_static_vectors(directory: Path, table: StaticTable, config: StaticConf
     content = save(arrays)
     (directory / TABLE_NAME).write_bytes(content)
     record = StaticRecord(use=config, table=content_hash((), [content]))
-    (directory / CONFIG_NAME).write_text(json.dumps(record.model_dump(), indent=1) + "\n")
+    if dense is not None:
+        axes = save({"axes": dense.axes, "probe": dense.probe})
+        (directory / DENSE_NAME).write_bytes(axes)
+        described = DenseRecord(name=dense.name, use=dense.use, axes=content_hash((), [axes]))
+        record = record.model_copy(update={"dense": described})
+    text = json.dumps(record.model_dump(exclude_none=True), indent=1)
+    (directory / CONFIG_NAME).write_text(text + "\n")

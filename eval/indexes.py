@@ -95,7 +95,7 @@ class EncoderSystem:
                 their last name.
             settings: Passages and memory of the build.
             quiet: Show no progress of the build.
-            vectors: Static vectors of the build: ``static``, ``none`` or a directory.
+            vectors: Static vectors of the build: as ``indexer build --vectors`` takes them.
             rerank: Their weight in place of their own; 0 leaves them out.
 
         Raises:
@@ -267,8 +267,8 @@ class _Search:
         }
         if described.rerank is not None and self._rerank != 0:
             weight = described.rerank.weight if self._rerank is None else self._rerank
-            vectors = Path(described.rerank.vectors).name
-            settings["static vectors"] = f"{weight:g}*{vectors}, first {described.rerank.depth}"
+            vectors = described.rerank.short_name
+            settings["vectors"] = f"{weight:g}*{vectors}, first {described.rerank.depth}"
         return settings
 
 

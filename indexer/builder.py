@@ -143,9 +143,10 @@ def build_index(
         settings: Passages and memory.
         fields: Types of metadata fields; others are taken from the first value seen.
         rejects: Where records go that cannot be indexed.
-        vectors: Static vectors that rank the first documents of a search again: ``static`` for
-            those that come with Winnow, ``none``, a directory, or ``auto`` for those of Winnow
-            where its model is the encoder by default.
+        vectors: Vectors that rank the first documents of a search again: ``static`` for the static
+            ones that come with Winnow, ``minilm`` or ``minilm:DIR`` for documents that
+            all-MiniLM-L6-v2 reads, ``none``, a directory of static vectors, or ``auto`` for those
+            of Winnow where its model is the encoder by default.
         overwrite: Replace an index that is there.
         progress: Called as the build goes on.
         workers: Processes in which the documents of a part with a network are encoded; the index
@@ -182,7 +183,9 @@ def build_index(
                 static = create_vectors("static")
             spaces, records = create_spaces({DEFAULT_SPACE: chosen.expression}), chosen.records
             warnings = chosen.warnings
-        with encoders_at_work(output, spaces, settings, workers=workers, resume=resume) as encoding:
+        with encoders_at_work(
+            output, spaces, settings, vectors=static, workers=workers, resume=resume
+        ) as encoding:
             writer = GenerationWriter(
                 output,
                 encoding.spaces,
@@ -190,7 +193,7 @@ def build_index(
                 progress,
                 current,
                 fields=dict(fields or {}),
-                vectors=static,
+                vectors=encoding.vectors,
             )
             report = writer.write(records, rejects or RejectLog())
         warnings = (*report.warnings, *encoding.warnings, *warnings)
@@ -235,7 +238,9 @@ def add_documents(
         settings = recorded_settings(index, current)
         spaces = reopen_spaces(current.spaces)
         vectors = reopen_vectors(current.rerank)
-        with encoders_at_work(index, spaces, settings, workers=workers, resume=resume) as encoding:
+        with encoders_at_work(
+            index, spaces, settings, vectors=vectors, workers=workers, resume=resume
+        ) as encoding:
             writer = GenerationWriter(
                 index,
                 encoding.spaces,
@@ -245,7 +250,7 @@ def add_documents(
                 base=current,
                 fields={**(fields or {}), **current.fields},
                 replace=replace,
-                vectors=vectors,
+                vectors=encoding.vectors,
             )
             report = writer.write(records, rejects)
         warnings = (*report.warnings, *encoding.warnings, *_unlisted(rejects))

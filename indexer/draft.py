@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from encoders.base import CorpusStatistics, Document, StatisticalEncoder
-from encoders.static_vectors import StaticVectors
+from encoders.document_vectors import DocumentVectors
 from indexer.corpus.passages import PassageSpan
 from indexer.format.documents import DocumentWriter
 from indexer.format.manifest import SegmentEntry
@@ -108,16 +108,18 @@ class SegmentDraft:
 
     Attributes:
         spaces: Encoders per space.
-        vectors: What gives passages their static vectors, if the index is to re-rank.
+        vectors: What gives passages their vectors, if the index is to re-rank.
+        vector_seconds: Time spent on these.
     """
 
     directory: Path
     spaces: Spaces
-    vectors: StaticVectors | None = None
+    vectors: DocumentVectors | None = None
     parts: dict[str, PartDraft] = field(default_factory=dict)
     document_count: int = 0
     row_count: int = 0
     split: bool = False
+    vector_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True)
@@ -166,7 +168,9 @@ class SegmentDraft:
         for draft in self.parts.values():
             draft.add(passages)
         if self.vectors is not None and self._vectors is not None:
+            started = time.perf_counter()
             self._vectors.append(self.vectors.document_vectors(passages))
+            self.vector_seconds += time.perf_counter() - started
 
     def spill(self) -> None:
         """Ends adding: finishes the files of documents, rows and dictionaries."""

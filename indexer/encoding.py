@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from encoders.base import DocumentEncoder, StatisticalEncoder
-from encoders.row_cache import ROWS, RowCache, fits_row_cache
+from encoders.dense_vectors import DenseVectors
+from encoders.document_vectors import DocumentVectors
+from encoders.row_cache import ROWS, RowCache, VectorCache, fits_row_cache
 from indexer.corpus.layout import ENCODING_SUFFIX
 from indexer.draft import Spaces
 from indexer.errors import UnfinishedBuildError
@@ -32,10 +34,12 @@ class Encoding:
 
     Attributes:
         spaces: As they were asked for, with encoders of equal rows.
+        vectors: As they were asked for.
         warnings: What a user should know.
     """
 
     spaces: Spaces
+    vectors: DocumentVectors | None
     warnings: tuple[str, ...] = ()
 
 
@@ -46,7 +50,13 @@ def encoding_directory(index: Path) -> Path:
 
 @contextlib.contextmanager
 def encoders_at_work(
-    index: Path, spaces: Spaces, settings: BuildSettings, *, workers: int | None, resume: bool
+    index: Path,
+    spaces: Spaces,
+    settings: BuildSettings,
+    *,
+    vectors: DocumentVectors | None = None,
+    workers: int | None,
+    resume: bool,
 ) -> Iterator[Encoding]:
     """Spaces whose learned parts are encoded in processes, with their rows kept.
 
@@ -57,6 +67,7 @@ def encoders_at_work(
         index: Directory of the index.
         spaces: Encoders per space.
         settings: Those that decide the batches.
+        vectors: What gives passages vectors; those of a network are kept, too.
         workers: Processes per part with a network; 1 encodes in this process, ``None`` makes one
             per GPU where there are several.
         resume: Read the rows that a build that did not end has left.
@@ -69,7 +80,7 @@ def encoders_at_work(
     _refuse_unfinished(encoding_directory(index), resume=resume)
     warnings: tuple[str, ...] = ()
     try:
-        _write_record(encoding_directory(index), spaces, settings)
+        _write_record(encoding_directory(index), spaces, vectors, settings)
     except OSError as error:
         warning = f"{directory} cannot be written ({error.strerror}): nothing was kept for --resume"
         warnings = (warning,)
@@ -80,13 +91,20 @@ def encoders_at_work(
             for space, parts in spaces.items()
         }
         try:
-            yield Encoding(at_work, warnings)
+            yield Encoding(at_work, _kept(vectors, directory), warnings)
         except BaseException:
             if directory is not None and not any(directory.glob(ROWS)):
                 _remove(directory)
             raise
         if directory is not None:
             _remove(directory)
+
+
+def _kept(vectors: DocumentVectors | None, directory: Path | None) -> DocumentVectors | None:
+    """Vectors that are kept if a network makes them."""
+    if directory is None or not isinstance(vectors, DenseVectors):
+        return vectors
+    return VectorCache(vectors, directory)
 
 
 def report_encoding(
@@ -113,6 +131,23 @@ def report_encoding(
         padding=getattr(getattr(encoder, "workload", None), "waste", None),
         repeated=getattr(encoder, "repeated", 0),
     )
+
+
+def report_vectors(
+    vectors: DocumentVectors | None, passages: int, seconds: float
+) -> EncodingReport | None:
+    """What vectors cost; ``None`` where no network makes them.
+
+    Args:
+        vectors: As :func:`encoders_at_work` gave them.
+        passages: Passages of this run.
+        seconds: Time in which their vectors were made or read.
+    """
+    found = vectors.found if isinstance(vectors, VectorCache) else 0
+    if not isinstance(vectors, DenseVectors | VectorCache):
+        return None
+    encoded = passages - found
+    return EncodingReport(encoded, found, seconds, encoded / seconds if seconds else 0.0)
 
 
 def _at_work(
@@ -152,7 +187,9 @@ def _refuse_unfinished(directory: Path, *, resume: bool) -> None:
         )
 
 
-def _write_record(directory: Path, spaces: Spaces, settings: BuildSettings) -> None:
+def _write_record(
+    directory: Path, spaces: Spaces, vectors: DocumentVectors | None, settings: BuildSettings
+) -> None:
     """Writes what decides batches and rows, or compares it with what was written before.
 
     Raises:
@@ -166,7 +203,8 @@ def _write_record(directory: Path, spaces: Spaces, settings: BuildSettings) -> N
         if fits_row_cache(part.encoder) or part.encoder.spec.max_length is not None
     }
     path = directory / RECORD
-    if not encoders and not directory.exists():
+    is_dense = isinstance(vectors, DenseVectors)
+    if not encoders and not is_dense and not directory.exists():
         return
     record: dict[str, Any] = {
         "split": settings.split,
@@ -180,6 +218,8 @@ def _write_record(directory: Path, spaces: Spaces, settings: BuildSettings) -> N
         for name, value in dataclasses.asdict(part.encoder.spec).items():
             settings_of = value if isinstance(value, dict) else {name: value}
             record |= {f"{setting} of {key}": value for setting, value in settings_of.items()}
+    if vectors is not None and is_dense:
+        record |= {"vectors": vectors.argument, "content of vectors": vectors.content_hash}
     if any(directory.glob(ROWS)):
         _compare(path, record)
         return

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from encoders.base import CorpusStatistics, Document, StatisticalEncoder
-from encoders.static_vectors import StaticVectors
+from encoders.document_vectors import DocumentVectors
 from indexer.corpus.records import CorpusRecord, Reject, RejectLog, RejectReason
 from indexer.draft import SegmentDraft, Spaces
-from indexer.encoding import report_encoding
+from indexer.encoding import report_encoding, report_vectors
 from indexer.errors import IndexerError, NothingIndexedError
 from indexer.fields import MAX_FIELDS, FieldError, fit_fields
 from indexer.format.commit import (
@@ -92,7 +92,7 @@ class GenerationWriter:
     fields: dict[str, str] = field(default_factory=dict)
     replace: bool = False
     replaced: list[str] = field(default_factory=list)
-    vectors: StaticVectors | None = None
+    vectors: DocumentVectors | None = None
 
     def __post_init__(self) -> None:
         last = self.current.generation if self.current else last_generation(self.index)
@@ -139,6 +139,10 @@ class GenerationWriter:
             segments=len(manifest.segments),
             replaced=len(self.replaced),
             reranked=manifest.rerank.depth if manifest.rerank else 0,
+            vectors=manifest.rerank.label if manifest.rerank else "",
+            vector_encoding=report_vectors(
+                self.vectors, intake.passages, sum(draft.vector_seconds for draft in intake.drafts)
+            ),
             seconds={
                 "encode": read - started,
                 "order": intake.ordering_seconds,

@@ -27,7 +27,7 @@ def render(index: Path, manifest: Manifest) -> str:
     if manifest.rerank:
         rerank = manifest.rerank
         lines.append(
-            f"  the first {rerank.depth} documents re-ranked by static vectors of "
+            f"  the first {rerank.depth} documents re-ranked by {rerank.label} of "
             f"{rerank.dimensions} dimensions: weight {rerank.weight:g}"
         )
     if manifest.fields:
@@ -98,7 +98,7 @@ def bytes_by_purpose(manifest: Manifest) -> Counter[str]:
         elif ".doc_freq" in name:
             purpose = f"{name.partition('.doc_freq')[0]}: statistics"
         elif name == VECTORS_NAME:
-            purpose = "static vectors"
+            purpose = manifest.rerank.label if manifest.rerank else "vectors"
         elif name.startswith(("row_arrival.", "row_of_arrival.")):
             purpose = "order of passages"
         else:

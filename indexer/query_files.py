@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from encoders.base import QuerySide
-from encoders.static_vectors import StaticVectors
+from encoders.document_vectors import DocumentVectors
 from indexer.draft import Spaces
 from indexer.format.arrays import write_array
 from indexer.format.commit import QUERY, describe_file, sync_directory, sync_file
@@ -53,7 +53,7 @@ def write_query_files(
 
 
 def write_rerank_files(
-    index: Path, vectors: StaticVectors, generation: int
+    index: Path, vectors: DocumentVectors, generation: int
 ) -> tuple[RerankEntry, dict[str, FileEntry]]:
     """The same for static vectors, for which the folder is there already."""
     prefix = f"{QUERY}/rerank.g{generation}"
@@ -68,8 +68,8 @@ def write_rerank_files(
         weights_file=f"{prefix}.weights.npy",
     )
     (index / entry.tokenizer_file).write_bytes(vectors.tokenizer_json)
-    write_array(index / entry.table_file, vectors.table.vectors)
-    write_array(index / entry.weights_file, vectors.table.query_weight)
+    write_array(index / entry.table_file, vectors.query_table)
+    write_array(index / entry.weights_file, vectors.query_weight)
     for name in entry.files:
         sync_file(index / name)
     sync_directory(index / QUERY)

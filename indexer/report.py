@@ -24,11 +24,11 @@ def format_size(size: float) -> str:
 
 @dataclass(frozen=True)
 class EncodingReport:
-    """What it took to encode a part of learned weights.
+    """What it took to encode a part of learned weights, or vectors.
 
     Attributes:
         passages: Passages encoded by this run.
-        found: Passages whose rows were there from a run that did not end.
+        found: Passages that a run which did not end had encoded.
         seconds: Wall-clock time.
         passages_per_second: Passages encoded per second.
         padding: Padding as a share of the tokens read, ``None`` where the encoder counts none.
@@ -39,8 +39,8 @@ class EncodingReport:
     found: int
     seconds: float
     passages_per_second: float
-    padding: float | None
-    repeated: int
+    padding: float | None = None
+    repeated: int = 0
 
     def render(self) -> str:
         """One line for a terminal."""
@@ -172,7 +172,9 @@ class BuildReport:
         seconds: Wall-clock time by stage.
         warnings: What a user should know.
         replaced: Documents of the index that gave way to new ones of their ids.
-        reranked: How many documents of a search static vectors rank again; 0 without them.
+        reranked: How many documents of a search vectors rank again; 0 without them.
+        vectors: What these are.
+        vector_encoding: The work of a network that made them.
     """
 
     index: Path
@@ -191,6 +193,8 @@ class BuildReport:
     warnings: tuple[str, ...] = ()
     replaced: int = 0
     reranked: int = 0
+    vectors: str = "static vectors"
+    vector_encoding: EncodingReport | None = None
 
     @property
     def rejected_count(self) -> int:
@@ -228,7 +232,9 @@ class BuildReport:
             if part.encoding is not None:
                 lines.append(f"    {part.encoding.render()}")
         if self.reranked:
-            lines.append(f"  static vectors rank the first {self.reranked} of a search again")
+            lines.append(f"  {self.vectors} rank the first {self.reranked} of a search again")
+        if self.vector_encoding is not None:
+            lines.append(f"    {self.vector_encoding.render()}")
         if self.rejected_count:
             see = f", see {self.rejects_file}" if self.rejects_file else ""
             lines.append(f"  {self.rejected_count:,} records rejected{see}")

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from encoders.base import DocumentEncoder, EncoderSpec
-from encoders.errors import CheckpointError
+from encoders.document_vectors import DocumentVectors
+from encoders.errors import CheckpointError, EncoderError
 from encoders.expression import PartExpression, parse_expression
 from encoders.registry import create_encoder
-from encoders.shipped import static_vectors
-from encoders.static_vectors import StaticVectors
+from encoders.shipped import minilm_vectors, static_vectors
+from encoders.static_config import has_dense_documents
 from indexer.errors import IndexerError
 from indexer.format.manifest import PartEntry, RerankEntry, SpaceEntry
 
@@ -56,23 +57,25 @@ def create_spaces(expressions: Mapping[str, str]) -> dict[str, tuple[SpacePart, 
     return spaces
 
 
-def create_vectors(vectors: str) -> StaticVectors | None:
-    """Static vectors as a user asks for them.
+def create_vectors(vectors: str) -> DocumentVectors | None:
+    """Vectors that re-rank, as a user asks for them.
 
     Args:
-        vectors: ``static`` for those that come with Winnow, ``none``, or a directory.
+        vectors: ``static`` for those that come with Winnow, ``minilm`` or ``minilm:CHECKPOINT`` for
+            documents that all-MiniLM-L6-v2 reads, ``none``, or a directory of static vectors.
 
     Raises:
         encoders.errors.CheckpointError: The directory holds none.
+        encoders.errors.EncoderError: The network needs what is not installed.
     """
     if vectors == "none":
         return None
     try:
-        return static_vectors(None if vectors == "static" else vectors)
+        return _vectors(None if vectors == "static" else vectors)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{error} Static vectors are 'static' (those that come with Winnow), 'none', or a "
-            "directory of such files."
+            f"{error} Vectors are 'static' (those that come with Winnow), 'minilm' (documents are "
+            "read by all-MiniLM-L6-v2), 'none', or a directory of static vectors."
         ) from None
 
 
@@ -85,27 +88,35 @@ def weight_to_configure(entry: RerankEntry | None, weight: float) -> float | Non
     """A weight of static vectors, unless it is what a build with them gives anyway."""
     try:
         vectors = create_vectors(vectors_argument(entry))
-    except CheckpointError:  # They are not there any more; whoever builds will be told so.
+    except EncoderError:  # They are not there any more; whoever builds will be told so.
         return weight
     return None if vectors is None or weight == vectors.config.weight else weight
 
 
-def reopen_vectors(entry: RerankEntry | None) -> StaticVectors | None:
-    """The static vectors of an existing index again.
+def reopen_vectors(entry: RerankEntry | None) -> DocumentVectors | None:
+    """The vectors of an existing index again.
 
     Raises:
-        IndexerError: The table has changed since, so that new vectors would not fit.
-        encoders.errors.CheckpointError: It is not there any more.
+        IndexerError: Their files have changed since, so that new vectors would not fit.
+        encoders.errors.CheckpointError: They are not there any more.
+        encoders.errors.EncoderError: The network needs what is not installed.
     """
     if entry is None:
         return None
-    vectors = static_vectors(entry.argument)
+    vectors = _vectors(entry.argument)
     if vectors.content_hash != entry.content_hash:
         raise IndexerError(
-            f"the static vectors ({entry.argument or 'those that come with Winnow'}) differ from "
+            f"the {vectors.label} ({entry.argument or 'those that come with Winnow'}) differ from "
             "those that built this index. Restore their files, or build the index again."
         )
     return vectors
+
+
+def _vectors(argument: str | None) -> DocumentVectors:
+    """Vectors by what an index records of them."""
+    if argument is not None and has_dense_documents(argument):
+        return minilm_vectors(argument)
+    return static_vectors(argument)
 
 
 def reopen_spaces(entries: Mapping[str, SpaceEntry]) -> dict[str, tuple[SpacePart, ...]]:

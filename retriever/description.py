@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from pydantic import BaseModel, ConfigDict
 
+from encoders.static_config import MINILM, has_dense_documents
 from indexer.format.manifest import RerankEntry
 from retriever.snapshot import Snapshot
 
@@ -30,12 +33,17 @@ class SpaceDescription(_Model):
 
 
 class RerankDescription(_Model):
-    """Static vectors that rank the first documents of a search again."""
+    """Vectors that rank the first documents of a search again."""
 
     weight: float
     depth: int
     dimensions: int
     vectors: str
+
+    @property
+    def short_name(self) -> str:
+        """``static``, ``minilm``, or the name of a directory without those around it."""
+        return MINILM if has_dense_documents(self.vectors) else PurePath(self.vectors).name
 
 
 class IndexDescription(_Model):

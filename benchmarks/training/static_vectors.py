@@ -15,16 +15,18 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from encoders.dense_vectors import PROBE
+from encoders.masked_lm import Precision
 from encoders.query.tokenizer import WordPieceTokenizer, default_tokenizer_json
 from encoders.static_config import StaticConfig
-from encoders.static_vectors import write_static_vectors
-from encoders.training.configuration import Precision
+from encoders.static_vectors import DenseAxes, write_static_vectors
 from encoders.training.dense_teacher import DenseTeacher
 from encoders.training.sources import Source, excluded_queries, read_source
 from encoders.training.static_table import (
     StaticExamples,
     StaticSettings,
     fit_static_table,
+    principal_axes,
     read_tokens,
 )
 
@@ -34,12 +36,14 @@ class StaticRecipe(BaseModel):
 
     Attributes:
         teacher: Directory of a BERT-type sentence-embedding model.
+        name: Of the teacher.
         output: Directory of the result.
         cache: Where the teacher's vectors are kept.
         max_length: Tokens of a text, special ones included, that teacher and table read.
         precision: Of the teacher's products.
         threads: Of torch.
         use: How an index is to use the vectors, recorded with them.
+        use_dense: The same where documents have the teacher's vectors.
         settings: How the table is fitted.
         sources: Training text.
         exclude: Sources whose queries are left out.
@@ -48,12 +52,14 @@ class StaticRecipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     teacher: Path
+    name: str
     output: Path
     cache: Path = Path("checkpoints/teachers/dense")
     max_length: int = 128
     precision: Precision = "float32"
     threads: int = 2
     use: StaticConfig
+    use_dense: StaticConfig
     settings: StaticSettings = StaticSettings()
     sources: tuple[Source, ...]
     exclude: tuple[Source, ...] = ()
@@ -93,7 +99,10 @@ def train(recipe: StaticRecipe) -> None:
     table = fit_static_table(
         examples, tokenizer.vocab_size, recipe.settings, lambda line: print(line, flush=True)
     )
-    write_static_vectors(recipe.output, table, recipe.use)
+    axes = principal_axes(document_vectors, recipe.settings.dimensions).astype(np.float16)
+    [probe] = teacher.encode([PROBE])
+    dense = DenseAxes(recipe.name, axes, probe, recipe.use_dense)
+    write_static_vectors(recipe.output, table, recipe.use, dense)
 
 
 def main() -> None:

@@ -73,6 +73,8 @@ def is_plain_bert(config: Mapping[str, Any]) -> bool:
 class BertForMaskedLM(MaskedLM):
     """The network."""
 
+    base_model_prefix = "bert"
+
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Builds it.
 

@@ -64,6 +64,8 @@ def is_plain_distilbert(config: Mapping[str, Any]) -> bool:
 class DistilBertForMaskedLM(MaskedLM):
     """The network. Sinusoidal positions are weights like others: checkpoints hold them."""
 
+    base_model_prefix = "distilbert"
+
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Builds it.
 

@@ -34,9 +34,11 @@ class MaskedLM(nn.Module):  # type: ignore[misc]
     where ``embeddings``, ``layers`` and ``head`` are.
 
     Attributes:
+        base_model_prefix: Of the names of all parameters but the head's.
         config: ``pad_token_id``, as transformers' networks have it.
     """
 
+    base_model_prefix: str
     embeddings: nn.Module
     layers: nn.ModuleList
 

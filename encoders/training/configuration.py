@@ -17,12 +17,11 @@ from pydantic import (
 
 from encoders.checkpoint import Activation
 from encoders.errors import EncoderError
+from encoders.masked_lm import Precision
 from encoders.pruning import Pruning
 from encoders.training.errors import TrainingError
 from encoders.training.regularisers import Regulariser
 from encoders.training.sources import Source
-
-Precision = Literal["float32", "bfloat16"]
 
 
 class _Settings(BaseModel):

@@ -14,10 +14,9 @@ from scipy import sparse
 from encoders.checkpoint import Pooling, read_checkpoint
 from encoders.checkpoint_files import WEIGHTS, weight_files
 from encoders.checkpoint_tokenizer import read_tokenizer_json
-from encoders.masked_lm import build_network, load_masked_language_model
+from encoders.masked_lm import Precision, build_network, load_masked_language_model
 from encoders.query.tokenizer import WordPieceTokenizer
 from encoders.query_factors import QUERY_FACTORS, read_query_factors
-from encoders.training.configuration import Precision
 from encoders.training.errors import TrainingError
 from encoders.training.max_logits import MaxLogits
 

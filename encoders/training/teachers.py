@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from encoders.checkpoint_files import content_hash
+from encoders.masked_lm import Precision
 from encoders.training.cache import Progress
-from encoders.training.configuration import Precision, TeacherSettings
+from encoders.training.configuration import TeacherSettings
 from encoders.training.dense_teacher import DenseTeacher
 from encoders.training.lexical import QueryWeights, Scores
 from encoders.training.sources import Examples

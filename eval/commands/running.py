@@ -70,8 +70,8 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w .+-]*)=(.+)", re.DOTALL)
     default="none",
     show_default=True,
     metavar="VECTORS",
-    help="For encoders: static vectors that rank the first documents again: 'static' for those "
-    "that come with Winnow, 'none', or a directory.",
+    help="For encoders: vectors that rank the first documents again: static, minilm[:DIR], none, "
+    "or a directory, as for 'indexer build'.",
 )
 @click.option("--split-documents/--whole-documents", default=True, help="For encoders: passages.")
 @click.option(

@@ -84,9 +84,10 @@ def _encoding_options(command: Callable) -> Callable:
     "--vectors",
     default="auto",
     metavar="VECTORS",
-    help="Static vectors that rank the first documents of a search again: 'static' for those that "
-    "come with Winnow, 'none', or a directory. Default: those of Winnow where --encoder is left "
-    "out and the text is English, else none.",
+    help="Vectors that rank the first documents of a search again: 'static' for the static ones "
+    "that come with Winnow, 'minilm' or minilm:DIR for documents that all-MiniLM-L6-v2 reads, "
+    "which takes longer to build and finds more, 'none', or a directory of static vectors. "
+    "Default: static where --encoder is left out and the text is English, else none.",
 )
 @click.option("--split/--no-split", default=True, help="Split long documents into passages.")
 @click.option("--passage-tokens", type=click.IntRange(min=16), help="Most tokens of a passage.")

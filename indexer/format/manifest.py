@@ -15,7 +15,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from encoders.base import EncoderSpec
-from encoders.static_config import MAX_RERANK_WEIGHT
+from encoders.static_config import MAX_RERANK_WEIGHT, has_dense_documents
 from indexer.errors import (
     IncompatibleIndexError,
     IndexCorruptError,
@@ -105,10 +105,12 @@ class SpaceEntry(_Model):
 
 
 class RerankEntry(_Model):
-    """Static vectors (``encoders.static_vectors``) that re-rank the first documents of a search.
+    """Vectors (``encoders.document_vectors``) that re-rank the first documents of a search.
 
     Attributes:
-        argument: Directory of the table; ``None`` for the one that comes with Winnow.
+        argument: Directory of a table of static vectors; ``minilm``, with or without a colon and
+            the checkpoint's directory, for documents that all-MiniLM-L6-v2 has read; ``None`` for
+            the static vectors that come with Winnow.
         content_hash: Of all that decides a document's vector.
         weight: Of the cosine beside scores.
         depth: How many documents are ranked again.
@@ -131,6 +133,11 @@ class RerankEntry(_Model):
     def files(self) -> tuple[str, ...]:
         """Paths relative to the index."""
         return self.tokenizer_file, self.table_file, self.weights_file
+
+    @property
+    def label(self) -> str:
+        """What the vectors are, for a person."""
+        return "vectors of MiniLM" if has_dense_documents(self.argument) else "static vectors"
 
 
 class SegmentEntry(_Model):

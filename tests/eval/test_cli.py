@@ -259,13 +259,13 @@ def test_static_vectors_of_indexes_and_encoders(
         return result
 
     of_index = run("--index", index)
-    assert of_index["settings"]["static vectors"] == "3*vectors, first 8"
-    assert "static vectors" not in run("--index", index, "--rerank", 0)["settings"]
+    assert of_index["settings"]["vectors"] == "3*vectors, first 8"
+    assert "vectors" not in run("--index", index, "--rerank", 0)["settings"]
     encoder = ("--encoder", "english-bm25", "--vectors", vectors_directory)
     of_encoder = run(*encoder)
     assert of_encoder["measures"] == of_index["measures"]
-    assert run(*encoder, "--rerank", 5)["settings"]["static vectors"] == "5*vectors, first 8"
-    assert "static vectors" not in run("--encoder", "english-bm25")["settings"]
+    assert run(*encoder, "--rerank", 5)["settings"]["vectors"] == "5*vectors, first 8"
+    assert "vectors" not in run("--encoder", "english-bm25")["settings"]
     code, out, err = call("run", "--data", collection, "--encoder", "bm25", "--rerank", 5)
     assert (code, out) == (2, "")
     assert "--vectors static" in err

@@ -200,7 +200,7 @@ def test_the_command_line(indexer, tmp_path, vectors_directory):
     again = indexer("build", corpus, "--overwrite", "--vectors", tmp_path / "nothing")
     assert again.code == 1
     assert "no static vectors" in again.error
-    assert "'static' (those that come with Winnow), 'none', or a directory" in again.error
+    assert "'none', or a directory of static vectors" in again.error
     without = indexer("build", corpus, "--overwrite", "--encoder", "bm25")
     assert without.code == 0
     refused = indexer("search", path, "weather", "--rerank", "3")
