@@ -19,14 +19,14 @@ from encoders.dense_vectors import PROBE
 from encoders.masked_lm import Precision
 from encoders.query.tokenizer import WordPieceTokenizer, default_tokenizer_json
 from encoders.static_config import StaticConfig
-from encoders.static_vectors import DenseAxes, write_static_vectors
+from encoders.static_vectors import DenseAxes, StaticVectors, write_static_vectors
 from encoders.training.dense_teacher import DenseTeacher
 from encoders.training.sources import Source, excluded_queries, read_source
+from encoders.training.static_axes import nearest_axes, query_sums
 from encoders.training.static_table import (
     StaticExamples,
     StaticSettings,
     fit_static_table,
-    principal_axes,
     read_tokens,
 )
 
@@ -65,8 +65,13 @@ class StaticRecipe(BaseModel):
     exclude: tuple[Source, ...] = ()
 
 
-def train(recipe: StaticRecipe) -> None:
-    """Reads the text, lets the teacher read it, fits the table and writes it."""
+def train(recipe: StaticRecipe, fitted: Path | None = None) -> None:
+    """Reads the text, lets the teacher read it, fits the table and its axes, and writes both.
+
+    Args:
+        recipe: The run.
+        fitted: A table that is there already, of which the axes alone are fitted.
+    """
     import torch
 
     torch.set_num_threads(recipe.threads)
@@ -85,21 +90,23 @@ def train(recipe: StaticRecipe) -> None:
             pairs.append(pair)
         print(f"{source.name}: {len(found.queries)} queries", flush=True)
     teacher = DenseTeacher(recipe.teacher, recipe.cache, recipe.max_length, recipe.precision)
-    document_vectors, query_vectors = (
-        teacher.vectors(list(texts), lambda line: print(line, flush=True))
-        for texts in (documents, queries)
-    )
     tokenizer = WordPieceTokenizer(default_tokenizer_json())
-    document_counts, query_counts = (
-        read_tokens(tokenizer, list(texts), recipe.max_length - 2) for texts in (documents, queries)
-    )
-    examples = StaticExamples(
-        document_counts, query_counts, document_vectors, query_vectors, np.array(pairs)
-    )
-    table = fit_static_table(
-        examples, tokenizer.vocab_size, recipe.settings, lambda line: print(line, flush=True)
-    )
-    axes = principal_axes(document_vectors, recipe.settings.dimensions).astype(np.float16)
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
+    query_vectors = teacher.vectors(list(queries), tell)
+    query_counts = read_tokens(tokenizer, list(queries), recipe.max_length - 2)
+    if fitted is None:
+        document_vectors = teacher.vectors(list(documents), tell)
+        document_counts = read_tokens(tokenizer, list(documents), recipe.max_length - 2)
+        examples = StaticExamples(
+            document_counts, query_counts, document_vectors, query_vectors, np.array(pairs)
+        )
+        table = fit_static_table(examples, tokenizer.vocab_size, recipe.settings, tell)
+    else:
+        table = StaticVectors.read(fitted).table
+    axes = nearest_axes(query_vectors, query_sums(table, query_counts)).astype(np.float16)
     [probe] = teacher.encode([PROBE])
     dense = DenseAxes(recipe.name, axes, probe, recipe.use_dense)
     write_static_vectors(recipe.output, table, recipe.use, dense)
@@ -108,8 +115,10 @@ def train(recipe: StaticRecipe) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipe", type=Path, help="a TOML file")
+    parser.add_argument("--table", type=Path, help="directory of a table to which to fit axes")
     arguments = parser.parse_args()
-    train(StaticRecipe.model_validate(tomllib.loads(arguments.recipe.read_text())))
+    recipe = StaticRecipe.model_validate(tomllib.loads(arguments.recipe.read_text()))
+    train(recipe, arguments.table)
 
 
 if __name__ == "__main__":
