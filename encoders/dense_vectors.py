@@ -73,29 +73,13 @@ class DenseVectors:
                 table was fitted to.
             EncoderError: torch is not installed.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
         static = StaticVectors.read(directory)
         record = static.dense
         if record is None:
             raise CheckpointError(
                 f"{directory} has no axes for vectors of a network. Fit the table again."
             )
-        try:
-            content = (directory / DENSE_NAME).read_bytes()
-            arrays = load(content)
-            axes, probe = arrays["axes"], arrays["probe"]
-        except (OSError, SafetensorError, KeyError) as error:
-            raise CheckpointError(
-                f"{directory / DENSE_NAME} cannot be read: {str(error).splitlines()[0]}. Copy the "
-                "folder again."
-            ) from None
-        if content_hash((), [content]) != record.axes:
-            raise CheckpointError(
-                f"{directory / DENSE_NAME} is not the file that the table was written with: copy "
-                "the folder again."
-            )
+        axes, probe = read_axes(directory, record)
         encoder = SentenceEncoder(checkpoint, record.use.max_length)
         expected = (encoder.dimensions, static.dimensions)
         if axes.shape != expected or probe.shape != expected[:1]:
@@ -135,11 +119,44 @@ class DenseVectors:
         return content_hash((), [self._encoder.fingerprint.encode(), self._axes.tobytes()])
 
     def document_vectors(self, documents: Sequence[Document]) -> NDArray[np.int8]:
-        """int8[n, d] in steps of ``VECTOR_STEP``; zeros for a document without text."""
+        """int8[n, d] in steps of ``VECTOR_STEP``; zeros for a document without tokens."""
         texts = [document.full_text() for document in documents]
-        told = [number for number, text in enumerate(texts) if text.strip()]
+        tokens = self.static.tokenizer.ids_batch(texts)
+        told = [number for number, ids in enumerate(tokens) if ids]
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         if told:
             projected = self._encoder.encode([texts[number] for number in told]) @ self._axes
-            vectors[told] = projected / np.linalg.norm(projected, axis=1, keepdims=True)
+            lengths = np.linalg.norm(projected, axis=1, keepdims=True)
+            vectors[told] = projected / np.maximum(lengths, 1e-9)
         return quantise_vectors(vectors)
+
+
+def read_axes(
+    directory: Path, record: DenseRecord
+) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
+    """Axes, float16[h, d], and what the network makes of ``PROBE``, float16[h].
+
+    Args:
+        directory: Of the table.
+        record: What ``vectors.json`` says of them.
+
+    Raises:
+        CheckpointError: The file is missing, damaged or another one.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = directory / DENSE_NAME
+    try:
+        content = path.read_bytes()
+        arrays = load(content)
+        axes, probe = arrays["axes"], arrays["probe"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {str(error).splitlines()[0]}. Copy the folder again."
+        ) from None
+    if content_hash((), [content]) != record.axes:
+        raise CheckpointError(
+            f"{path} is not the file that the table was written with: copy the folder again."
+        )
+    return axes, probe

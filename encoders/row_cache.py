@@ -104,7 +104,7 @@ class RowCache:
 
 
 class VectorCache:
-    """The same for vectors of documents.
+    """Vectors of documents that writes those of every batch, and reads those it finds.
 
     Attributes:
         vectors: The vectors within.

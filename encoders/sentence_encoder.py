@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.checkpoint import position_limit
-from encoders.checkpoint_files import content_hash, read_json, read_json_object, weight_files
+from encoders.checkpoint_files import (
+    content_hash,
+    read_json,
+    read_json_object,
+    subfolder,
+    weight_files,
+)
 from encoders.errors import CheckpointError
 from encoders.masked_lm import (
     Precision,
@@ -78,7 +84,20 @@ class SentenceEncoder:
         self._device = usable_device(torch, device)
         self._precision = getattr(torch, precision)
         self._model = _load(directory, config, files).to(self._device)
-        self.dimensions = int(self._model.get_input_embeddings().embedding_dim)
+        words = self._model.get_input_embeddings()
+        if self._tokenizer.vocab_size > words.num_embeddings:
+            raise CheckpointError(
+                f"{directory}: tokenizer.json has {self._tokenizer.vocab_size:,} tokens and the "
+                f"network {words.num_embeddings:,}. Copy both from one source."
+            )
+        ends = [self._tokenizer.id(token) for token in ("[CLS]", "[SEP]")]
+        if None in ends:
+            raise CheckpointError(
+                f"{directory}: tokenizer.json has no tokens [CLS] and [SEP], which stand around a "
+                "text; use a checkpoint of BERT's kind."
+            )
+        self._first, self._last = ends
+        self.dimensions = int(getattr(self._model.config, "hidden_size", words.embedding_dim))
         weights = content_hash([directory / "config.json", *files], [tokenizer_json])
         reduced = "" if precision == "float32" else f" {precision}"
         self.fingerprint = f"dense mean {weights} {max_length}{reduced}"
@@ -90,9 +109,9 @@ class SentenceEncoder:
         """
         import torch
 
-        first, last = (self._tokenizer.id(token) or 0 for token in ("[CLS]", "[SEP]"))
+        most_words = max(0, self._max_length - 2)
         rows = [
-            [first, *ids[: self._max_length - 2], last] for ids in self._tokenizer.ids_batch(texts)
+            [self._first, *ids[:most_words], self._last] for ids in self._tokenizer.ids_batch(texts)
         ]
         most = _BATCH_TOKENS[self._device.type == "cuda"]
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -134,9 +153,16 @@ def _load(directory: Path, config: Mapping[str, Any], files: Sequence[Path]) -> 
     model = build_network(config)
     body = f"{model.base_model_prefix}."
     buffers = {name for name, _ in model.named_buffers()}
-    tensors = read_tensors(files, str(config.get("model_type")), buffers, body)
-    tensors = {name: tensor for name, tensor in tensors.items() if ".pooler." not in name}
+    model_type = str(config.get("model_type"))
+    tensors = read_tensors(files, model_type, buffers | {n.removeprefix(body) for n in buffers})
+    if not any(name.startswith(body) for name in tensors):
+        tensors = read_tensors(files, model_type, buffers, body)
     expected = dict(model.named_parameters(remove_duplicate=False))
+    tensors = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if ".pooler." not in name and (name.startswith(body) or name not in expected)
+    }
     missing = [name for name in expected if name.startswith(body) and name not in tensors]
     unknown = [name for name in tensors if name not in expected]
     if missing or unknown:
@@ -169,26 +195,30 @@ def _refuse_other_pooling(directory: Path) -> None:
     """
     if not (directory / "modules.json").is_file():
         return
+    kinds = {}
     modules = read_json(directory / "modules.json")
-    entries = modules if isinstance(modules, list) else []
-    kinds = [str(entry.get("type", "")) for entry in entries if isinstance(entry, dict)]
-    other = [kind for kind in kinds if kind.rpartition(".")[2] not in _MODULES]
-    if other:
+    for entry in modules if isinstance(modules, list) else ():
+        if isinstance(entry, dict):
+            kinds[str(entry.get("type")).rpartition(".")[2]] = entry
+    other = [kind for kind in kinds if kind not in _MODULES]
+    if other or "Pooling" not in kinds:
         raise CheckpointError(
-            f"{directory} has a module {other[0]!r} behind its network, which is not supported: "
-            "vectors are the mean of the last states. Use a checkpoint such as all-MiniLM-L6-v2."
+            f"{directory}: modules.json has {f'a module {other[0]!r}' if other else 'no pooling'} "
+            "behind the network: vectors are the mean of the last states, and nothing else is "
+            "supported. Use a checkpoint such as all-MiniLM-L6-v2."
         )
-    settings = read_json_object(directory / "1_Pooling" / "config.json", missing_is_empty=True)
+    folder = subfolder(directory, kinds["Pooling"].get("path"))
+    settings = read_json_object(folder / "config.json")
     # A name or names since sentence-transformers 6, a switch for each before.
-    named = settings.get("pooling_mode", [])
-    modes = {named} if isinstance(named, str) else set(named)
+    named = settings.get("pooling_mode")
+    modes = {str(name) for name in (named if isinstance(named, list) else [named]) if name}
     modes |= {
         key.removeprefix("pooling_mode_").removesuffix("_tokens")
         for key, used in settings.items()
         if key.startswith("pooling_mode_") and used is True
     }
-    if modes - {"mean"}:
+    if modes != {"mean"}:
         raise CheckpointError(
-            f"{directory} pools by {', '.join(sorted(modes))}; only the mean of all tokens is "
-            "supported. Use a checkpoint such as all-MiniLM-L6-v2."
+            f"{directory} pools by {', '.join(sorted(modes)) or 'nothing'}; only the mean of all "
+            "tokens is supported. Use a checkpoint such as all-MiniLM-L6-v2."
         )

@@ -73,8 +73,17 @@ def minilm_vectors(argument: str = MINILM) -> DenseVectors:
     from encoders.dense_vectors import DenseVectors
 
     _, colon, directory = argument.partition(":")
-    checkpoint = Path(directory).expanduser() if colon else _installed_minilm()
+    if colon and not directory.strip():
+        raise CheckpointError(f"{argument} names no directory: minilm:DIR, or minilm alone.")
+    checkpoint = _directory(directory.strip()) if colon else _installed_minilm()
     return DenseVectors.read(SHIPPED_VECTORS, checkpoint, argument)
+
+
+def _directory(path: str) -> Path:
+    try:
+        return Path(path).expanduser()  # which a shell leaves to us behind a colon
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: {error}. Give the directory in full.") from None
 
 
 def _installed_minilm() -> Path:

@@ -1,4 +1,4 @@
-"""What ``vectors.json`` says of static vectors: light, for the index format to know it, too."""
+"""What ``vectors.json`` says of vectors: light, for the index format to know it, too."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ DENSE_NAME = "dense.safetensors"
 MINILM = "minilm"
 """Before the colon of what an index records of vectors: all-MiniLM-L6-v2 reads the documents."""
 
+MINILM_NAME = "all-MiniLM-L6-v2"
+
 MAX_RERANK_WEIGHT = 1e9
 """Scores beside which a cosine needs more are not those of any encoder."""
 
 
 class StaticConfig(BaseModel):
-    """How an index uses static vectors.
+    """How an index uses vectors.
 
     Attributes:
         weight: Of the cosine beside scores, unless an index says otherwise.
         depth: How many documents of a search are ranked again.
-        max_length: Tokens of a document that are read.
+        max_length: Tokens of a document that are read; by a network, special ones included.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -64,7 +64,7 @@ from eval.mining import NegativeMiner
 from eval.query_log import read_query_log
 from eval.tune import Progress
 from indexer.format.manifest import PartEntry, SpaceEntry
-from indexer.spaces import SpacePart, vectors_argument, weight_to_configure
+from indexer.spaces import SpacePart, reopen_vectors, vectors_argument, weight_to_configure
 from retriever.snapshot import open_snapshot
 
 MODEL = "model"
@@ -86,7 +86,7 @@ class CorpusTraining:
             where the initial weights were chosen, so that there is nothing to decide.
         base: Encoder expression of the BM25 parts, the first at 1.
         part_weight: Weight of the trained part beside them.
-        vectors: The static vectors of the index, as ``indexer build --vectors`` takes them.
+        vectors: The vectors of the index, as ``indexer build --vectors`` takes them.
         rerank: Weight of these beside such parts, where it is not their own.
         model: The exported model, if it is better than the index's own.
     """
@@ -140,9 +140,10 @@ def train_on_corpus(
         TrainingError: ``output`` holds a run and ``resume`` is not set, or the model collapsed.
         EncoderError: The part's encoder cannot be loaded or restored, or is not the one that
             encoded the index.
-        IndexerError: The same of the static vectors.
+        IndexerError: The same of the vectors.
     """
     snapshot = open_snapshot(index)
+    reopen_vectors(snapshot.manifest.rerank)  # What compares models will need is told now.
     name = named_space(snapshot, space)
     words, learned = _parts(name, snapshot.manifest.spaces[name])
     log = [] if query_log is None else read_query_log(query_log)

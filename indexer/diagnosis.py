@@ -112,11 +112,14 @@ def _shipped_model() -> Finding:
 
 
 def _shipped_vectors() -> Finding:
+    from encoders.dense_vectors import read_axes
     from encoders.errors import EncoderError
-    from encoders.shipped import static_vectors
+    from encoders.shipped import SHIPPED_VECTORS, static_vectors
 
     try:
         vectors = static_vectors()
+        if vectors.dense is not None:
+            read_axes(SHIPPED_VECTORS, vectors.dense)
     except EncoderError as error:
         return Finding(False, f"static vectors: {error} (install {DISTRIBUTION} again)")
     return Finding(True, f"static vectors: {vectors.dimensions} dimensions, whole")

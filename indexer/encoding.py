@@ -34,7 +34,7 @@ class Encoding:
 
     Attributes:
         spaces: As they were asked for, with encoders of equal rows.
-        vectors: As they were asked for.
+        vectors: As they were asked for, or kept as they are made.
         warnings: What a user should know.
     """
 

@@ -193,7 +193,7 @@ class BuildReport:
     warnings: tuple[str, ...] = ()
     replaced: int = 0
     reranked: int = 0
-    vectors: str = "static vectors"
+    vectors: str = ""
     vector_encoding: EncodingReport | None = None
 
     @property

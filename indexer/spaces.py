@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from encoders.base import DocumentEncoder, EncoderSpec
 from encoders.document_vectors import DocumentVectors
-from encoders.errors import CheckpointError, EncoderError
+from encoders.errors import CheckpointError
 from encoders.expression import PartExpression, parse_expression
 from encoders.registry import create_encoder
 from encoders.shipped import minilm_vectors, static_vectors
@@ -80,17 +80,21 @@ def create_vectors(vectors: str) -> DocumentVectors | None:
 
 
 def vectors_argument(entry: RerankEntry | None) -> str:
-    """What :func:`create_vectors` takes for the static vectors of an existing index."""
+    """What :func:`create_vectors` takes for the vectors of an existing index."""
     return "none" if entry is None else entry.argument or "static"
 
 
 def weight_to_configure(entry: RerankEntry | None, weight: float) -> float | None:
-    """A weight of static vectors, unless it is what a build with them gives anyway."""
+    """A weight of vectors, unless it is what a build with them gives anyway."""
+    if entry is None:
+        return None
+    dense = has_dense_documents(entry.argument)
     try:
-        vectors = create_vectors(vectors_argument(entry))
-    except EncoderError:  # They are not there any more; whoever builds will be told so.
+        vectors = static_vectors(None if dense else entry.argument)
+    except CheckpointError:  # They are not there any more; whoever builds will be told so.
         return weight
-    return None if vectors is None or weight == vectors.config.weight else weight
+    use = vectors.dense.use if dense and vectors.dense is not None else vectors.config
+    return None if weight == use.weight else weight
 
 
 def reopen_vectors(entry: RerankEntry | None) -> DocumentVectors | None:

@@ -2,8 +2,9 @@ r"""Fits the static vectors that re-rank the first documents of a search.
 
     python -m benchmarks.training.static_vectors benchmarks/training/recipe_static.toml
 
-What the teacher computes is kept under a hash of text and model, so that a run that was stopped
-goes on where it was.
+With ``--table DIR`` the axes of dense vectors alone are fitted, to a table that is there. Both are
+written to the recipe's ``output``. What the teacher computes is kept under a hash of text and
+model, so that a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def train(recipe: StaticRecipe, fitted: Path | None = None) -> None:
     import torch
 
     torch.set_num_threads(recipe.threads)
+    table = None if fitted is None else StaticVectors.read(fitted).table
     documents: dict[str, int] = {}
     queries: dict[str, int] = {}
     pairs = []
@@ -97,15 +99,13 @@ def train(recipe: StaticRecipe, fitted: Path | None = None) -> None:
 
     query_vectors = teacher.vectors(list(queries), tell)
     query_counts = read_tokens(tokenizer, list(queries), recipe.max_length - 2)
-    if fitted is None:
+    if table is None:
         document_vectors = teacher.vectors(list(documents), tell)
         document_counts = read_tokens(tokenizer, list(documents), recipe.max_length - 2)
         examples = StaticExamples(
             document_counts, query_counts, document_vectors, query_vectors, np.array(pairs)
         )
         table = fit_static_table(examples, tokenizer.vocab_size, recipe.settings, tell)
-    else:
-        table = StaticVectors.read(fitted).table
     axes = nearest_axes(query_vectors, query_sums(table, query_counts)).astype(np.float16)
     [probe] = teacher.encode([PROBE])
     dense = DenseAxes(recipe.name, axes, probe, recipe.use_dense)

@@ -1,9 +1,9 @@
 """Axes on which a network's vectors are those of a table of static vectors.
 
 ``encoders.dense_vectors`` reads documents by the network that a table was fitted to. The axes are
-the rotation that brings the network's vectors of queries nearest to the table's: the orthogonal
-Procrustes problem (Schönemann 1966). They need nothing but the table, so that they can be found
-for one whose training is over.
+the orthonormal ones on which the network's vectors of queries have the largest dot products with
+the table's, on the mean (as in the orthogonal Procrustes problem, Schönemann 1966). They need
+nothing but the table, so that they can be found for one whose training is over.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ def query_sums(table: StaticTable, queries: Sequence[TokenCounts]) -> NDArray[np
 def nearest_axes(
     vectors: NDArray[np.floating], wanted: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """float32[h, d] of orthonormal columns that bring vectors nearest to others.
+    """float32[h, d] of orthonormal columns on which vectors have the largest dot products.
 
     Args:
         vectors: float[n, h] of a network.
-        wanted: float[n, d] of the same texts by a table, ``d`` at most ``h``.
+        wanted: float[n, d] of the same texts by a table, ``d`` at most ``h``: the other sides of
+            the products.
 
     Raises:
         TrainingError: There are more axes than the network has dimensions.

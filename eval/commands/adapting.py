@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,9 +180,10 @@ def _train(index: Path, output: Path, as_json: bool, **options: Any) -> None:
 
 
 def _tell_how_to_use(found: CorpusTraining) -> None:
+    vectors = shlex.quote(found.vectors)
     click.echo(
         f"{found.model} is better; build an index with it: indexer build CORPUS --encoder "
-        f'"{found.base} + {found.part_weight:g}*splade:{found.model}" --vectors {found.vectors}',
+        f'"{found.base} + {found.part_weight:g}*splade:{found.model}" --vectors {vectors}',
         err=True,
     )
     if found.rerank is not None:

@@ -76,7 +76,7 @@ def configure(
         if any(option is not None for option in (space, part, weight, query_table)):
             raise click.UsageError("--rerank is about no part: give it without the other options.")
         entry_of_vectors = configure_rerank(index, rerank)
-        click.echo(f"static vectors: weight {entry_of_vectors.weight:g}")
+        click.echo(f"{entry_of_vectors.label}: weight {entry_of_vectors.weight:g}")
         return
     if weight is None and query_table is None:
         raise click.UsageError("nothing to change: give --weight, --query-table or --rerank.")

@@ -15,7 +15,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from encoders.base import EncoderSpec
-from encoders.static_config import MAX_RERANK_WEIGHT, has_dense_documents
+from encoders.static_config import MAX_RERANK_WEIGHT, MINILM_NAME, has_dense_documents
 from indexer.errors import (
     IncompatibleIndexError,
     IndexCorruptError,
@@ -137,7 +137,8 @@ class RerankEntry(_Model):
     @property
     def label(self) -> str:
         """What the vectors are, for a person."""
-        return "vectors of MiniLM" if has_dense_documents(self.argument) else "static vectors"
+        dense = has_dense_documents(self.argument)
+        return f"vectors of {MINILM_NAME}" if dense else "static vectors"
 
 
 class SegmentEntry(_Model):

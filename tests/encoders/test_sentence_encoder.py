@@ -122,17 +122,43 @@ def test_a_pooler_is_passed_over(copy: Path, sentence_encoder: Path) -> None:
         (["Transformer", "Pooling", "Normalize"], {"pooling_mode_cls_token": True}, "pools by cls"),
         (["Transformer", "Pooling"], {"pooling_mode": "lasttoken"}, "pools by lasttoken"),
         (["Transformer", "Pooling"], {"pooling_mode": ["mean", "max"]}, "pools by max, mean"),
-        (["Transformer", "Pooling", "Dense"], {"pooling_mode": "mean"}, "module 'models.Dense'"),
+        (["Transformer", "Pooling"], {"pooling_mode": None}, "pools by nothing"),
+        (["Transformer", "Pooling", "Dense"], {"pooling_mode": "mean"}, "a module 'Dense'"),
+        (["Transformer"], {"pooling_mode": "mean"}, "no pooling"),
     ],
 )
 def test_vectors_of_another_kind_are_refused(
     copy: Path, modules: list[str], pooling: dict[str, object], message: str
 ) -> None:
-    entries = [{"idx": i, "type": f"models.{name}"} for i, name in enumerate(modules)]
+    entries = [{"idx": i, "type": f"models.{n}", "path": "pool"} for i, n in enumerate(modules)]
     (copy / "modules.json").write_text(json.dumps(entries))
-    (copy / "1_Pooling").mkdir()
-    (copy / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    (copy / "pool").mkdir()
+    (copy / "pool" / "config.json").write_text(json.dumps(pooling))
     with pytest.raises(CheckpointError, match=message):
+        SentenceEncoder(copy)
+
+
+def test_a_head_is_passed_over(tmp_path: Path, write_masked_lm, sentence_encoder: Path) -> None:
+    """A masked language model gives the vectors of its body."""
+    whole = write_masked_lm(tmp_path / "whole")
+    np.testing.assert_array_equal(
+        SentenceEncoder(whole).encode(TEXTS), SentenceEncoder(sentence_encoder).encode(TEXTS)
+    )
+
+
+def test_a_tokenizer_of_another_network_is_named(copy: Path) -> None:
+    content = json.loads((copy / "tokenizer.json").read_text())
+    vocabulary = content["model"]["vocab"]
+    more = {**vocabulary, "beyond": len(vocabulary) + 7}
+    content["model"]["vocab"] = more
+    (copy / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="tokens and the network"):
+        SentenceEncoder(copy)
+    del more["beyond"], more["[SEP]"]
+    content["added_tokens"] = [t for t in content["added_tokens"] if t["content"] != "[SEP]"]
+    content["post_processor"] = None
+    (copy / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r"no tokens \[CLS\] and \[SEP\]"):
         SentenceEncoder(copy)
 
 

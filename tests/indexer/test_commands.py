@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -294,6 +295,21 @@ def test_doctor_finds_what_is_damaged(indexer, monkeypatch, tmp_path, place, nam
     assert answer.code == 1
     (line,) = (line for line in answer.stdout.splitlines() if name in line)
     assert line.startswith(f"FAIL {name}: {tmp_path}{problem}")
+
+
+def test_doctor_looks_at_the_axes_for_dense_vectors(indexer, monkeypatch, tmp_path):
+    from encoders.shipped import SHIPPED_VECTORS
+    from encoders.static_config import DENSE_NAME
+
+    copy = Path(shutil.copytree(SHIPPED_VECTORS, tmp_path / "vectors"))
+    monkeypatch.setattr("encoders.shipped.SHIPPED_VECTORS", copy)
+    assert indexer("doctor").code == 0
+    content = bytearray((copy / DENSE_NAME).read_bytes())
+    content[-7] ^= 1
+    (copy / DENSE_NAME).write_bytes(content)
+    answer = indexer("doctor")
+    assert answer.code == 1
+    assert f"FAIL static vectors: {copy / DENSE_NAME} is not the file" in answer.stdout
 
 
 class TestFailures:

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.torch
 from encoders.base import Document  # noqa: E402
 from encoders.dense_vectors import DenseVectors  # noqa: E402
 from encoders.errors import CheckpointError  # noqa: E402
+from eval.sample_index import build_sample  # noqa: E402
 from indexer.builder import add_documents, build, build_index  # noqa: E402
 from indexer.corpus.records import CorpusRecord  # noqa: E402
 from indexer.encoding import encoding_directory  # noqa: E402
@@ -26,9 +27,10 @@ from indexer.format.manifest import read_manifest  # noqa: E402
 from indexer.format.segment import Segment  # noqa: E402
 from indexer.inspection import bytes_by_purpose, render  # noqa: E402
 from indexer.merge import merge_segments  # noqa: E402
-from indexer.spaces import create_spaces  # noqa: E402
+from indexer.spaces import create_spaces, weight_to_configure  # noqa: E402
 from indexer.verification import verify  # noqa: E402
 from retriever.searcher import open_index  # noqa: E402
+from retriever.snapshot import open_snapshot  # noqa: E402
 
 DOCUMENTS = [
     Document("a", "red planet weather"),
@@ -169,10 +171,28 @@ def test_a_damaged_file_of_vectors_is_written_again(tmp_path, monkeypatch, encod
 
 def test_an_index_says_what_its_vectors_are(index):
     manifest = read_manifest(index)
-    assert "re-ranked by vectors of MiniLM of 16 dimensions: weight 4" in render(index, manifest)
-    assert bytes_by_purpose(manifest)["vectors of MiniLM"] >= 4 * 16
+    assert "re-ranked by vectors of all-MiniLM-L6-v2 of 16 dimensions: weight 4" in render(
+        index, manifest
+    )
+    assert bytes_by_purpose(manifest)["vectors of all-MiniLM-L6-v2"] >= 4 * 16
     with open_index(index) as searcher:
-        assert searcher.description().rerank.vectors.startswith("minilm:")
+        rerank = searcher.description().rerank
+        assert rerank.vectors.startswith("minilm:")
+        assert rerank.short_name == "minilm"
+
+
+def test_its_weight_is_configured_if_it_is_not_that_of_a_build(index, encoder):
+    entry = read_manifest(index).rerank
+    shutil.rmtree(encoder)  # which has no part in it
+    assert weight_to_configure(entry, 4.0) is None
+    assert weight_to_configure(entry, 5.0) == 5.0
+
+
+def test_a_sample_of_an_index_has_such_vectors(index, tmp_path, dense_directory, encoder):
+    """As ``adapt`` builds it to try other weights."""
+    sample = tmp_path / "sample"
+    build_sample(open_snapshot(index), "default", DOCUMENTS[:2], sample)
+    assert near(stored(sample), expected(dense_directory, encoder, DOCUMENTS[:2]))
 
 
 def test_the_command_line(indexer, tmp_path, encoder):
@@ -185,5 +205,5 @@ def test_the_command_line(indexer, tmp_path, encoder):
     assert "'minilm' (documents are read by all-MiniLM-L6-v2)" in refused.error
     built = indexer("build", corpus, *options, f"minilm:{encoder}")
     assert built.code == 0
-    assert "vectors of MiniLM rank the first 5 of a search again" in built.stdout
+    assert "vectors of all-MiniLM-L6-v2 rank the first 5 of a search again" in built.stdout
     assert "    encoded 4 passages in" in built.stdout
