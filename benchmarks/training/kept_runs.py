@@ -27,11 +27,15 @@ class KeptRuns:
         content = json.loads(self._path(place, system).read_text(encoding="utf-8"))
         if content["identity"] != identity:
             return None
-        run = {
-            query_id: [(doc_id, score) for doc_id, score in hits]
-            for query_id, hits in content["run"].items()
-        }
-        return run, content["notes"]
+        return _hits(content), content["notes"]
+
+    def read_any(self, place: str, system: str) -> Run:
+        """The run, whatever made it.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        return _hits(json.loads(self._path(place, system).read_text(encoding="utf-8")))
 
     def write(
         self, place: str, system: str, identity: str, run: Run, notes: Mapping[str, Any]
@@ -46,3 +50,10 @@ class KeptRuns:
 
     def _path(self, place: str, system: str) -> Path:
         return self._directory / place.replace(":", "-") / f"{system.replace(' ', '_')}.json"
+
+
+def _hits(content: Mapping[str, Any]) -> Run:
+    return {
+        query_id: [(doc_id, score) for doc_id, score in hits]
+        for query_id, hits in content["run"].items()
+    }
