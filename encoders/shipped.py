@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from encoders.errors import CheckpointError
-from encoders.static_config import MINILM
 
 if TYPE_CHECKING:
     from encoders.dense_vectors import DenseVectors
@@ -59,7 +58,7 @@ def static_vectors(argument: str | None = None) -> StaticVectors:
     return StaticVectors.read(Path(argument) if argument else SHIPPED_VECTORS, argument)
 
 
-def minilm_vectors(argument: str = MINILM) -> DenseVectors:
+def minilm_vectors(argument: str = "minilm") -> DenseVectors:
     """Documents as all-MiniLM-L6-v2 reads them, for the static vectors of queries.
 
     Args:

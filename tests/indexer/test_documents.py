@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from encoders.base import Document
@@ -67,8 +67,10 @@ def test_any_identifier_is_kept(tmp_path):
         max_size=6,
     ),
 )
+@example(documents=[Document("0", "", metadata={"a": 1 << 63})])
 def test_a_document_is_stored_or_rejected(tmp_path_factory, documents):
     index = tmp_path_factory.mktemp("any") / "index"
+    documents = [*documents, Document("one that is fine", "wheat")]  # or there would be no index
     report = build(documents, index, "english-bm25")
     assert report.documents + report.rejected_count == len(documents)
     searcher = open_index(index)
