@@ -15,8 +15,8 @@ from benchmarks.machine import machine_and_versions
 
 ROOT = Path(__file__).parents[1]
 
-# A path from the root, alone or after an ``=`` as in ``--checkpoint name=/folder``.
-_ABSOLUTE = re.compile(r"(?:(?<==)|^)/.*")
+# A path from the root, alone or behind a name: ``--checkpoint name=/folder``, ``minilm:/folder``.
+_ABSOLUTE = re.compile(r"(?:(?<=[=:])|^)/(?!/).*")
 
 
 def commit(root: Path) -> str | None:

@@ -16,9 +16,12 @@ def test_paths_of_one_machine_are_cut_to_their_last_name(
 ) -> None:
     data, model = tmp_path / "data", tmp_path / "model"
     arguments = ["--data", str(data), "--checkpoint", f"ours={model}", "-o", "a/b.json"]
+    arguments += ["--vectors", f"minilm:{model}", "--url", "http://host/a"]
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "evaluate.py"), *arguments])
     command = provenance()["command"]
-    assert command.endswith(" --data data --checkpoint ours=model -o a/b.json")
+    assert command.endswith(
+        " --data data --checkpoint ours=model -o a/b.json --vectors minilm:model --url http://host/a"
+    )
 
 
 def test_the_command_names_the_whole_module() -> None:
