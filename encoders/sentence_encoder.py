@@ -153,10 +153,10 @@ def _load(directory: Path, config: Mapping[str, Any], files: Sequence[Path]) -> 
     model = build_network(config)
     body = f"{model.base_model_prefix}."
     buffers = {name for name, _ in model.named_buffers()}
-    model_type = str(config.get("model_type"))
-    tensors = read_tensors(files, model_type, buffers | {n.removeprefix(body) for n in buffers})
-    if not any(name.startswith(body) for name in tensors):
-        tensors = read_tensors(files, model_type, buffers, body)
+    buffers |= {name.removeprefix(body) for name in buffers}
+    tensors = read_tensors(files, str(config.get("model_type")), buffers)
+    if not any(name.startswith(body) for name in tensors):  # a body saved without its head
+        tensors = {body + name: tensor for name, tensor in tensors.items()}
     expected = dict(model.named_parameters(remove_duplicate=False))
     tensors = {
         name: tensor

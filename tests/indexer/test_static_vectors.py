@@ -200,7 +200,8 @@ def test_the_command_line(indexer, tmp_path, vectors_directory):
     again = indexer("build", corpus, "--overwrite", "--vectors", tmp_path / "nothing")
     assert again.code == 1
     assert "no static vectors" in again.error
-    assert "'none', or a directory of static vectors" in again.error
+    assert "Vectors are 'static' (those that come with Winnow), 'minilm' (documents" in again.error
+    assert "by all-MiniLM-L6-v2), 'none', or a directory of static vectors." in again.error
     without = indexer("build", corpus, "--overwrite", "--encoder", "bm25")
     assert without.code == 0
     refused = indexer("search", path, "weather", "--rerank", "3")
